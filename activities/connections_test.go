@@ -63,11 +63,11 @@ func newClinic(t *testing.T) *clinic {
 
 func newBox(t *testing.T) *secrets.Box {
 	t.Helper()
-	keyset, err := secrets.Generate("")
+	keyset, err := secrets.GenerateBox("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	box, err := secrets.Open(keyset, "")
+	box, err := secrets.OpenBox(keyset, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,9 +68,9 @@ func newWorld(t testing.TB) *world {
 	s, ownerURL := storetest.New(t)
 	w := &world{TB: t, store: s, ownerURL: ownerURL, engine: desktest.New(s, time.Now), logs: &bytes.Buffer{}, users: map[string]models.User{}, tokens: map[string]string{}}
 	log := observability.Logger(slog.LevelInfo, w.logs)
-	keyset, err := secrets.Generate("")
+	keyset, err := secrets.GenerateBox("")
 	w.ok(err)
-	box, err := secrets.Open(keyset, "")
+	box, err := secrets.OpenBox(keyset, "", "")
 	w.ok(err)
 	keys, err := secrets.OpenPayloadKeys(keyset, "")
 	w.ok(err)
@@ -80,7 +80,7 @@ func newWorld(t testing.TB) *world {
 			Vendor: "crowdstrike", Title: "CrowdStrike Falcon", DefaultURL: "https://api.crowdstrike.com", Hosts: []string{"crowdstrike.com"},
 			Fields: []models.EDRField{{Name: "client_id"}, {Name: "client_secret", Secret: true}},
 		}},
-		Box: box, Check: func(c models.EDRCredentials) error {
+		Sealer: &box.Sealer, Check: func(c models.EDRCredentials) error {
 			if c.Vendor != "crowdstrike" {
 				return models.InvalidField("/vendor", "is not a known product")
 			}

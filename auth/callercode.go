@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/totp"
 )
@@ -16,8 +15,8 @@ const CallerCodeFor = 2 * time.Minute
 // CallerCode returns the four digits that prove, at a moment, that a call is Watchfire's. The call speaks them, the
 // client sees them at that moment, and they change every two minutes (RFC 6238, with few enough digits to compare by
 // ear). secret is the client's.
-func CallerCode(secret uuid.UUID, at time.Time) (code string, until time.Time, err error) {
-	key := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(secret[:])
+func CallerCode(secret []byte, at time.Time) (code string, until time.Time, err error) {
+	key := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(secret)
 	code, err = totp.GenerateCodeCustom(key, at, totp.ValidateOpts{
 		Period: uint(CallerCodeFor / time.Second), Digits: otp.Digits(4), Algorithm: otp.AlgorithmSHA256,
 	})

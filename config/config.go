@@ -48,8 +48,11 @@ type Config struct {
 	CrowdStrikeClientID, CrowdStrikeClientSecret                         string
 	CrowdStrikeURL                                                       *url.URL
 
-	// SecretsKeyset seals the credentials of clients' EDRs; SecretsKMSURI names the key it is itself encrypted with.
-	SecretsKeyset, SecretsKMSURI, VaultToken string
+	// SecretsPublicKeyset seals the credentials of clients' EDRs, SecretsKeyset opens them, SecretsOldKeyset those that a
+	// version of before has sealed. SecretsKMSURI names the key that the last two are themselves encrypted with.
+	SecretsPublicKeyset, SecretsKeyset, SecretsOldKeyset, SecretsKMSURI, VaultToken string
+	// CodesKeyset derives what proves a reply, a channel or a call.
+	CodesKeyset string
 	// PayloadKeyset seals what Temporal keeps of workflows; Payloads says whether plain payloads are read, too.
 	PayloadKeyset, Payloads string
 	// CodecOrigin is the address of a Temporal UI whose pages may ask the API to open payloads; nil for none.
@@ -222,7 +225,7 @@ func settings() []setting {
 	both := []Part{API, Worker}
 	return []setting{
 		{"WATCHFIRE_PROFILE", "production", "production, or dev, which allows simulators on this machine", false, nil, text(func(c *Config) *string { return &c.Profile })},
-		{"DATABASE_URL", "", "the URL of the PostgreSQL database, with the application's login", true, both, text(func(c *Config) *string { return &c.DatabaseURL })},
+		{"DATABASE_URL", "", "the URL of the PostgreSQL database, with the login of this process", true, both, text(func(c *Config) *string { return &c.DatabaseURL })},
 		{"DATABASE_OWNER_URL", "", "the URL of the PostgreSQL database, with its owner's login; for migrations only", true, []Part{Migrate}, text(func(c *Config) *string { return &c.OwnerURL })},
 		{"DATABASE_MAX_CONNS", "20", "how many database connections this process opens at most", false, nil, number(func(c *Config) *int { return &c.DatabaseMax }, 1, 1000)},
 		{"TEMPORAL_ADDRESS", "127.0.0.1:7233", "host and port of Temporal's frontend", false, nil, text(func(c *Config) *string { return &c.TemporalAddress })},
@@ -264,7 +267,10 @@ func settings() []setting {
 		{"CROWDSTRIKE_CLIENT_ID", "", "the id of a Falcon API client with devices:read and devices:write", false, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientID })},
 		{"CROWDSTRIKE_CLIENT_SECRET", "", "the secret of that API client", true, nil, text(func(c *Config) *string { return &c.CrowdStrikeClientSecret })},
 		{"CROWDSTRIKE_BASE_URL", "", "the address of the Falcon cloud, such as https://api.eu-1.crowdstrike.com", false, nil, webAddress(func(c *Config) **url.URL { return &c.CrowdStrikeURL })},
-		{"SECRETS_KEYSET", "", "the keyset that seals the credentials of clients' EDRs; watchfire secrets keygen prints one", true, nil, text(func(c *Config) *string { return &c.SecretsKeyset })},
+		{"SECRETS_KEYSET", "", "the keyset that opens the credentials of clients' EDRs; watchfire secrets keygen prints one; for workers only", true, nil, text(func(c *Config) *string { return &c.SecretsKeyset })},
+		{"SECRETS_PUBLIC_KEYSET", "", "the keyset that seals those credentials; watchfire secrets public prints it; for the API", false, nil, text(func(c *Config) *string { return &c.SecretsPublicKeyset })},
+		{"SECRETS_OLD_KEYSET", "", "the keyset that sealed and opened them before there was a public one, until watchfire secrets rotate has run; for workers only", true, nil, text(func(c *Config) *string { return &c.SecretsOldKeyset })},
+		{"CODES_KEYSET", "", "the keyset from which codes in messages and calls follow; watchfire secrets -for codes keygen prints one", true, both, text(func(c *Config) *string { return &c.CodesKeyset })},
 		{"PAYLOAD_KEYSET", "", "the keyset that seals what Temporal keeps; watchfire secrets -for payloads keygen prints one", true, []Part{API, Worker, Command}, text(func(c *Config) *string { return &c.PayloadKeyset })},
 		{"PAYLOADS", "sealed", "sealed; accept-plain or write-plain while a version that did not seal is being replaced", false, nil, oneOf(func(c *Config) *string { return &c.Payloads }, "sealed", "accept-plain", "write-plain")},
 		{"TEMPORAL_UI_ORIGIN", "", "the address of a Temporal UI, scheme and host, whose pages may have payloads opened by the API for a signed-in operator", false, nil, origin(func(c *Config) **url.URL { return &c.CodecOrigin })},
@@ -322,6 +328,10 @@ func (c Config) check(part Part) error {
 	problems = append(problems, c.checkTemporal())
 	if part == Command {
 		return errors.Join(problems...)
+	}
+	if part == API && (c.SecretsKeyset != "" || c.SecretsOldKeyset != "") {
+		problems = append(problems, errors.New("SECRETS_KEYSET and SECRETS_OLD_KEYSET open credentials, which only workers do: "+
+			"unset them for the API, and set SECRETS_PUBLIC_KEYSET"))
 	}
 	if c.Profile == "production" {
 		if c.PublicURL != nil && c.PublicURL.Scheme != "https" {

@@ -14,7 +14,7 @@ func good() map[string]string {
 		"DATABASE_URL": "postgres://app:s3cret@db/watchfire", "PUBLIC_BASE_URL": "https://soc.example", "PROVIDER_NAME": "Nordlicht SOC",
 		"TWILIO_ACCOUNT_SID": "AC0123456789abcdef0123456789abcdef", "TWILIO_AUTH_TOKEN": "s3cret", "TWILIO_FROM": "+12025550100",
 		"SENDGRID_API_KEY": "SG.s3cret", "SENDGRID_FROM": "soc@mdr.example", "SENDGRID_WEBHOOK_PUBLIC_KEY": "key",
-		"PAYLOAD_KEYSET": "s3cret",
+		"PAYLOAD_KEYSET": "s3cret", "CODES_KEYSET": "s3cret",
 	}
 }
 
@@ -50,6 +50,7 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 		{config.Worker, "PAYLOADS", "plain"}, {config.API, "TEMPORAL_TLS", "off"}, {config.Command, "TEMPORAL_ADDRESS", "temporal.example"},
 		{config.Worker, "TEMPORAL_TLS_CERT_FILE", "client.pem"}, {config.Worker, "TEMPORAL_TLS_KEY_FILE", "client.key"},
 		{config.API, "TEMPORAL_API_KEY", "s3cret"}, {config.Command, "TEMPORAL_TLS_CA_FILE", "ca.pem"}, // Temporal is on this machine
+		{config.API, "CODES_KEYSET", ""}, {config.Worker, "CODES_KEYSET", ""}, {config.API, "SECRETS_KEYSET", "s3cret"}, {config.API, "SECRETS_OLD_KEYSET", "s3cret"},
 		{config.Worker, "EDR_EXTRA_HOSTS", "https://a.example"}, {config.Worker, "EDR_EXTRA_HOSTS", "*.a.example"},
 	} {
 		env := maps.Clone(good())

@@ -25,8 +25,8 @@ type EDROptions struct {
 	Products []models.EDRProduct // every product that a client may have
 	// Check refuses credentials of an unknown product, with wrong fields, or for an address that is not the vendor's.
 	// Its errors are models.Error and quote no value.
-	Check func(models.EDRCredentials) error
-	Box   *secrets.Box // nil: the desk takes no credentials
+	Check  func(models.EDRCredentials) error
+	Sealer *secrets.Sealer // nil: the desk takes no credentials
 }
 
 // EDRProducts lists the EDR products a client may have, with the fields of their credentials.
@@ -65,8 +65,8 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 	if err := auth.Allow("set-edr-credentials", u.Role); err != nil {
 		return models.EDR{}, err
 	}
-	if d.edr.Box == nil || d.edr.Check == nil {
-		return models.EDR{}, models.Errorf(models.Unavailable, "EDR credentials cannot be sealed: the operator has not set SECRETS_KEYSET")
+	if d.edr.Sealer == nil || d.edr.Check == nil {
+		return models.EDR{}, models.Errorf(models.Unavailable, "EDR credentials cannot be sealed: the operator has not set SECRETS_PUBLIC_KEYSET")
 	}
 	if err := d.edr.Check(c); err != nil {
 		return models.EDR{}, err
@@ -75,7 +75,7 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 	if err != nil {
 		return models.EDR{}, err
 	}
-	sealed, err := sealEDR(d.edr.Box, secrets.EDRRow(id, c.Vendor), c)
+	sealed, err := sealEDR(d.edr.Sealer, secrets.EDRRow(id, c.Vendor), c)
 	if err != nil {
 		return models.EDR{}, err
 	}
@@ -190,12 +190,12 @@ func (d *Desk) RemoveEDRCredentials(ctx context.Context, u models.User, number i
 }
 
 // sealEDR seals credentials for their row in the store.
-func sealEDR(box *secrets.Box, row string, c models.EDRCredentials) (store.EDRCredentials, error) {
+func sealEDR(sealer *secrets.Sealer, row string, c models.EDRCredentials) (store.EDRCredentials, error) {
 	plain, err := json.Marshal(c)
 	if err != nil {
 		return store.EDRCredentials{}, models.Errorf(models.Invalid, "the credentials cannot be written")
 	}
-	sealed, err := box.Seal(row, plain)
+	sealed, err := sealer.Seal(row, plain)
 	if err != nil {
 		return store.EDRCredentials{}, err
 	}

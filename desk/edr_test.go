@@ -85,17 +85,17 @@ func newEDRDesk(t *testing.T) *edrDesk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyset, err := secrets.Generate("")
+	keyset, err := secrets.GenerateBox("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	box, err := secrets.Open(keyset, "")
+	box, err := secrets.OpenBox(keyset, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := &edrDesk{T: t, store: s, ownerURL: ownerURL, engine: &checks{}, log: &bytes.Buffer{}, box: box, client: c}
 	fields := []models.EDRField{{Name: "client_id"}, {Name: "client_secret", Secret: true}}
-	d.Desk = d.with(desk.EDROptions{Box: box, Products: []models.EDRProduct{{Vendor: "mde", Fields: fields}, {Vendor: "crowdstrike", Fields: fields}}, Check: func(c models.EDRCredentials) error {
+	d.Desk = d.with(desk.EDROptions{Sealer: &box.Sealer, Products: []models.EDRProduct{{Vendor: "mde", Fields: fields}, {Vendor: "crowdstrike", Fields: fields}}, Check: func(c models.EDRCredentials) error {
 		if c.Vendor != "mde" && c.Vendor != "crowdstrike" {
 			return models.InvalidField("/vendor", "is no EDR product")
 		}

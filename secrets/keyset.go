@@ -20,8 +20,7 @@ const (
 	fewestBytes = 16
 )
 
-// Generate returns a keyset of one new key, encoded as Open takes it. When kmsURI is not "", that key encrypts the
-// keyset.
+// Generate returns a keyset of one new AES-256-GCM key. When kmsURI is not "", that key encrypts the keyset.
 func Generate(kmsURI string) (string, error) {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
@@ -30,18 +29,10 @@ func Generate(kmsURI string) (string, error) {
 	return encodeKeyset(handle, kmsURI)
 }
 
-// Extend adds a new key to a keyset and makes it the primary one, which seals from now on; the other keys still unseal.
-// It returns the longer keyset, encoded and encrypted like the given one.
-func Extend(encoded, kmsURI string) (string, error) {
-	if _, err := Open(encoded, kmsURI); err != nil {
-		return "", err
-	}
-	handle, err := decodeKeyset(encoded, kmsURI)
-	if err != nil {
-		return "", err
-	}
+// extendKeyset adds a new key to a keyset and makes it the primary one. It returns the longer keyset, encoded.
+func extendKeyset(handle *keyset.Handle, template *tinkpb.KeyTemplate, kmsURI string) (string, error) {
 	manager := keyset.NewManagerFromHandle(handle)
-	id, err := manager.Add(aead.AES256GCMKeyTemplate())
+	id, err := manager.Add(template)
 	if err == nil {
 		err = manager.SetPrimary(id)
 	}
@@ -85,13 +76,21 @@ func checkKeys(ks *tinkpb.Keyset) error {
 		if proto.Unmarshal(k.GetKeyData().GetValue(), &key) != nil || len(key.GetKeyValue()) != dataKeySize {
 			return errors.New("secrets: the keyset has a key that is not of 256 bits: watchfire secrets keygen makes one that is")
 		}
-		different := map[byte]bool{}
-		for _, b := range key.GetKeyValue() {
-			different[b] = true
+		if err := checkRandom(key.GetKeyValue()); err != nil {
+			return err
 		}
-		if len(different) < fewestBytes {
-			return errors.New("secrets: the keyset has a key that was not drawn at random: watchfire secrets keygen makes one that is")
-		}
+	}
+	return nil
+}
+
+// checkRandom rejects a key of 32 bytes that was made up rather than drawn at random.
+func checkRandom(key []byte) error {
+	different := map[byte]bool{}
+	for _, b := range key {
+		different[b] = true
+	}
+	if len(different) < fewestBytes {
+		return errors.New("secrets: the keyset has a key that was not drawn at random: watchfire secrets keygen makes one that is")
 	}
 	return nil
 }

@@ -67,14 +67,14 @@ func TestVaultEncryptsAKeyset(t *testing.T) {
 	if err := secrets.UseVault(uri, "s.token", trust); err != nil {
 		t.Fatal(err)
 	}
-	encoded, err := secrets.Generate(uri)
+	encoded, err := secrets.GenerateBox(uri)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := secrets.Open(encoded, ""); err == nil {
+	if _, err := secrets.OpenBox(encoded, "", ""); err == nil {
 		t.Error("the keyset opens without Vault")
 	}
-	box, err := secrets.Open(encoded, uri)
+	box, err := secrets.OpenBox(encoded, "", uri)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestVaultNeedsAKeyAndAToken(t *testing.T) {
 	if err := secrets.UseVault(uri, "s.wrong", trust); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := secrets.Generate(uri); err == nil || strings.Contains(err.Error(), "s.wrong") {
+	if _, err := secrets.GenerateBox(uri); err == nil || strings.Contains(err.Error(), "s.wrong") {
 		t.Errorf("with a wrong token: %v", err)
 	}
 }

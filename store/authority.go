@@ -77,14 +77,14 @@ func (tx *Tx) SignAuthority(version int, user uuid.UUID, at time.Time) (authorit
 		return authority.Authority{}, problem("sign response authority", q.Error)
 	}
 	var row authorityRow
-	err = tx.of("response_authorities").Where("version = ?", version).Take(&row).Error
+	err = tx.of("response_authorities").Omit("request_id").Where("version = ?", version).Take(&row).Error
 	return row.model(), notFound(problem("read response authority", err), "response authority")
 }
 
 // Authority returns the response authority that holds: the newest signed version, or the zero value when none is.
 func (tx *Tx) Authority() (authority.Authority, error) {
 	var rows []authorityRow
-	err := tx.of("response_authorities").Where("signed_at is not null").Order("version desc").Limit(1).Find(&rows).Error
+	err := tx.of("response_authorities").Omit("request_id").Where("signed_at is not null").Order("version desc").Limit(1).Find(&rows).Error
 	if err != nil || len(rows) == 0 {
 		return authority.Authority{}, problem("read response authority", err)
 	}
@@ -94,6 +94,6 @@ func (tx *Tx) Authority() (authority.Authority, error) {
 // Authorities lists all versions, the newest first.
 func (tx *Tx) Authorities() ([]authority.Authority, error) {
 	var rows []authorityRow
-	err := tx.of("response_authorities").Order("version desc").Limit(1000).Find(&rows).Error
+	err := tx.of("response_authorities").Omit("request_id").Order("version desc").Limit(1000).Find(&rows).Error
 	return each(rows, authorityRow.model), problem("list response authorities", err)
 }

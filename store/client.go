@@ -19,7 +19,7 @@ type clientRow struct {
 	TimeZone     string
 	Language     string
 	Business     document[models.Hours]
-	CallerSecret uuid.UUID
+	CallerSecret uuid.UUID // of API processes of before
 	Contract     document[models.Contract]
 	EDR          document[models.EDR]       `gorm:"column:edr"`
 	EDRCheck     *document[models.EDRCheck] `gorm:"column:edr_check"`
@@ -32,6 +32,9 @@ type clientRow struct {
 
 // TableName names the table.
 func (clientRow) TableName() string { return "clients" }
+
+// clientColumns are the columns of a client's model.
+const clientColumns = "id, number, legal_name, time_zone, language, business, contract, edr, policy, created_at"
 
 func (r clientRow) model() models.Client {
 	return models.Client{
@@ -109,7 +112,7 @@ func (tx *Tx) Client() (models.Client, error) {
 		return models.Client{}, err
 	}
 	var row clientRow
-	err := tx.db.Where("id = ?", tx.client).Take(&row).Error
+	err := tx.db.Select(clientColumns).Where("id = ?", tx.client).Take(&row).Error
 	return row.model(), notFound(problem("read client", err), "client")
 }
 
@@ -128,17 +131,6 @@ func (tx *Tx) UpdateClient(c models.Client) (models.Client, error) {
 		return models.Client{}, problem("update client", err)
 	}
 	return tx.Client()
-}
-
-// CallerSecret returns the secret of the transaction's client, from which the caller code follows. NotFound: there is
-// no such client.
-func (tx *Tx) CallerSecret() (uuid.UUID, error) {
-	if err := tx.needsClient(); err != nil {
-		return uuid.Nil, err
-	}
-	var row clientRow
-	err := tx.db.Select("caller_secret").Where("id = ?", tx.client).Take(&row).Error
-	return row.CallerSecret, notFound(problem("read caller's secret", err), "client")
 }
 
 // Clients lists the clients whose number is greater than after, in the order of their numbers.

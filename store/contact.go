@@ -34,6 +34,10 @@ type contactRow struct {
 // TableName names the table.
 func (contactRow) TableName() string { return "contacts" }
 
+// contactColumns are the columns of a contact's model.
+const contactColumns = `contacts.client_id, contacts.id, contacts.name, contacts.role, contacts.email, contacts.phone, contacts.language,
+	contacts.call_order, contacts.severities, contacts.channels, contacts.hours, contacts.hours_for_critical, contacts.verified, contacts.removed_at`
+
 func (r contactRow) model() models.Contact {
 	return models.Contact{
 		ID: r.ID, ClientID: r.ClientID, Name: r.Name, Role: r.Role, Email: r.Email, Phone: r.Phone,
@@ -148,14 +152,14 @@ func (tx *Tx) holdContact(id uuid.UUID) (contactRow, error) {
 // Contacts lists the contacts that are not removed, in calling order.
 func (tx *Tx) Contacts() ([]models.Contact, error) {
 	var rows []contactRow
-	err := tx.of("contacts").Where("removed_at is null").Order("client_id, call_order, id").Find(&rows).Error
+	err := tx.of("contacts").Select(contactColumns).Where("removed_at is null").Order("client_id, call_order, id").Find(&rows).Error
 	return each(rows, contactRow.model), problem("list contacts", err)
 }
 
 // Contact returns a contact, also one that was removed. NotFound also when it is another client's.
 func (tx *Tx) Contact(id uuid.UUID) (models.Contact, error) {
 	var row contactRow
-	err := tx.of("contacts").Where("id = ?", id).Take(&row).Error
+	err := tx.of("contacts").Select(contactColumns).Where("id = ?", id).Take(&row).Error
 	return row.model(), notFound(problem("read contact", err), "contact")
 }
 
@@ -170,7 +174,7 @@ func (tx *Tx) Directory() (notify.Directory, error) {
 		TimeZone string
 		Business document[models.Hours]
 	}
-	err := tx.db.Table("clients").Select("contacts.*, clients.time_zone, clients.business").
+	err := tx.db.Table("clients").Select(contactColumns+", clients.time_zone, clients.business").
 		Joins("left join contacts on contacts.client_id = clients.id and contacts.removed_at is null").
 		Where("clients.id = ?", tx.client).Order("contacts.call_order, contacts.id").Find(&rows).Error
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/store/storetest"
 )
 
 // soc runs fn as the SOC for the house's first client.
@@ -182,24 +183,32 @@ func TestBusinessHours(t *testing.T) {
 	same(t, "office hours", read.Business, models.OfficeHours())
 }
 
+// otherKey derives from another key than storetest's.
+type otherKey struct{ storetest.Codes }
+
+// Derive returns something else for the same names.
+func (k otherKey) Derive(key string, names ...string) ([]byte, error) {
+	return k.Codes.Derive(key, append(names, "another key")...)
+}
+
 func TestCallerSecret(t *testing.T) {
 	h := newHouse(t)
-	seen := map[uuid.UUID]tenant{}
-	for _, te := range []tenant{h.acme, h.other} {
-		for _, who := range []store.Audience{store.SOC, store.Portal, store.Worker} {
-			h.as(who, te, func(tx *store.Tx) error {
-				secret, err := tx.CallerSecret()
-				seen[secret] = te
-				return err
-			})
+	other, err := store.Open(t.Context(), h.appURL, store.Options{Codes: otherKey{}})
+	h.ok(err)
+	defer closeStore(t, other)
+	seen := map[string]bool{}
+	for _, s := range []*store.Store{h.Store, other} { // with the same database
+		for _, te := range []tenant{h.acme, h.other} {
+			for _, who := range []store.Audience{store.SOC, store.Portal, store.Hooks} {
+				h.ok(s.ForClient(t.Context(), who, te.ID, func(tx *store.Tx) error {
+					secret, err := tx.CallerSecret()
+					seen[string(secret)] = len(secret) == 32
+					return err
+				}))
+			}
 		}
 	}
-	equal(t, "secrets", len(seen), 2)
-	for secret, te := range seen {
-		if secret == uuid.Nil || secret == te.ID {
-			t.Errorf("the secret of %s is %s", te.LegalName, secret)
-		}
-	}
+	equal(t, "secrets of two clients with two keys", len(seen), 4)
 	h.fails(h.ForClient(t.Context(), store.SOC, uuid.New(), func(tx *store.Tx) error {
 		_, err := tx.CallerSecret()
 		return err

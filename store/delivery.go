@@ -2,8 +2,6 @@ package store
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"time"
@@ -48,6 +46,7 @@ type effectRow struct {
 	FailedLookups  int
 	LookupFailedAt *time.Time
 	WrongReplies   int
+	CodeKey        string    // names the key of its code; "": a row of before
 	UpdatedAt      time.Time `gorm:"autoUpdateTime:false"`
 }
 
@@ -64,17 +63,13 @@ type LedgerRow struct {
 	ReadAt    time.Time // when the row was read, by the clock of the other times; set for an attempt
 	Sequence  int       // the vendor's count of its last word, -1 when it does not count
 	SessionID string    // the vendor's id of the one call or message that carries the effect: the first known
+
+	codeKey string
+	codes   Codes
 }
 
 // SinceAttempt returns how long ago the last attempt was, by one clock.
 func (r LedgerRow) SinceAttempt() time.Duration { return r.ReadAt.Sub(r.AttemptAt) }
-
-// Code returns the six digits that prove a channel when its contact says them back. They follow from the token, which
-// nobody is shown: only a person whom the message of this effect reached knows them.
-func (r LedgerRow) Code() string {
-	sum := sha256.Sum256([]byte("watchfire channel code\n" + r.Token))
-	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(sum[:8])%1_000_000)
-}
 
 func (r effectRow) model() LedgerRow {
 	return LedgerRow{
@@ -87,7 +82,7 @@ func (r effectRow) model() LedgerRow {
 			AcceptedAt: orZero(r.AcceptedAt), UpdatedAt: r.UpdatedAt.UTC(), States: []notify.DeliveryState{},
 		},
 		Token: r.Token, Workflow: r.Workflow, ClientID: r.ClientID, AttemptAt: orZero(r.AttemptAt),
-		Sequence: r.VendorSequence, SessionID: r.VendorID,
+		Sequence: r.VendorSequence, SessionID: r.VendorID, codeKey: r.CodeKey,
 	}
 }
 
@@ -108,7 +103,7 @@ func (tx *Tx) Intend(e notify.Effect, at time.Time) (LedgerRow, error) {
 		ClientID: tx.client, Key: e.Key, ID: uuid.New(), Token: hex.EncodeToString(token), Kind: e.Kind,
 		Purpose: e.Purpose, Revision: e.Revision, Occurrence: e.Occurrence, Endpoint: e.Endpoint, Device: e.Device, Workflow: e.Workflow,
 		ContactID: uuid.NullUUID{UUID: e.Contact, Valid: e.Contact != uuid.Nil}, State: notify.EffectIntended,
-		VendorRank: -1, VendorSequence: -1, PlannedAt: at.Truncate(time.Microsecond), UpdatedAt: at.Truncate(time.Microsecond),
+		VendorRank: -1, VendorSequence: -1, CodeKey: tx.codeKey(), PlannedAt: at.Truncate(time.Microsecond), UpdatedAt: at.Truncate(time.Microsecond),
 	}
 	if e.Incident != "" {
 		row.Incident = &e.Incident
@@ -120,7 +115,7 @@ func (tx *Tx) Intend(e notify.Effect, at time.Time) (LedgerRow, error) {
 		Columns: []clause.Column{{Name: "client_id"}, {Name: "key"}}, DoNothing: true,
 	}).Create(&row)
 	if insert.Error != nil || insert.RowsAffected == 1 {
-		return row.model(), problem("intend effect", insert.Error)
+		return tx.ledgerRow(row), problem("intend effect", insert.Error)
 	}
 	return tx.Effect(e.Key)
 }
@@ -215,7 +210,7 @@ func (tx *Tx) EffectByToken(token string) (LedgerRow, error) { return tx.effect(
 func (tx *Tx) effect(condition string, value any) (LedgerRow, error) {
 	var row effectRow
 	err := tx.of("effects").Where(condition, value).Take(&row).Error
-	return row.model(), notFound(problem("read effect", err), "effect")
+	return tx.ledgerRow(row), notFound(problem("read effect", err), "effect")
 }
 
 // Adopt takes the vendor's id from a callback: when none is known it becomes the effect's, which the vendor has thereby

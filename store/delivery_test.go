@@ -251,6 +251,33 @@ func TestEffectsAboutNoIncident(t *testing.T) {
 	})
 }
 
+// TestACodeFollowsFromAKeyOutsideTheDatabase: what the database holds is not enough to know a code.
+func TestACodeFollowsFromAKeyOutsideTheDatabase(t *testing.T) {
+	h := newHouse(t)
+	row := h.intend(h.acme, h.open(h.acme, "open"), 1)
+	before, err := store.Open(t.Context(), h.appURL, store.Options{})
+	h.ok(err)
+	defer closeStore(t, before)
+	code := func(s *store.Store, key string) (code string) {
+		h.ok(s.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
+			row, err := tx.Effect(key)
+			code = row.Code()
+			return err
+		}))
+		return code
+	}
+	equal(t, "with the key", code(h.Store, row.Key), row.Code())
+	fromToken := store.LedgerRow{Token: row.Token}.Code()
+	if row.Code() == fromToken || len(row.Code()) != 6 {
+		t.Errorf("the code is %q, from the token alone %q", row.Code(), fromToken)
+	}
+	equal(t, "without the key", code(before, row.Key), "")
+	h.owner("update effects set code_key = 'gone'")
+	equal(t, "of a key that is not there any more", code(h.Store, row.Key), "")
+	h.owner("update effects set code_key = ''")
+	equal(t, "of a row of before", code(h.Store, row.Key), fromToken)
+}
+
 func TestCodeOfAnEffect(t *testing.T) {
 	// sha256sum of "watchfire channel code\n" and the token; its first 16 hex digits modulo a million, by hand.
 	row := store.LedgerRow{Token: "00112233445566778899aabbccddeeff"}

@@ -42,7 +42,7 @@ func (tx *Tx) UnsettledOpposites(e notify.Effect) ([]LedgerRow, error) {
 	var rows []effectRow
 	err := tx.ofDevice(e).Where("kind = ? and state = ? and attempt_at is not null", opposite(e.Kind), notify.EffectIntended).
 		Order("attempt_at").Find(&rows).Error
-	unsettled := each(rows, effectRow.model)
+	unsettled := each(rows, tx.ledgerRow)
 	for n := range unsettled {
 		unsettled[n].ReadAt = tx.Now()
 	}
@@ -131,7 +131,7 @@ func (tx *Tx) Isolations() ([]incident.Isolation, error) {
 		return nil, err
 	}
 	var rows []incidentRow
-	err := tx.of("incidents").Select("reference", "state").
+	err := tx.of("incidents").Select("reference", tx.state()).
 		Where("containment not in ?", []incident.Containment{incident.ContainmentNone, incident.ContainmentReleased}).
 		Order("reference").Find(&rows).Error
 	if err != nil {

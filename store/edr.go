@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -155,10 +156,9 @@ func (tx *Tx) SetEDRDataKey(vendor string, setAt time.Time, key []byte) (bool, e
 }
 
 // HasEDRCredentials reports whether credentials of any client are kept.
-func (s *Store) HasEDRCredentials(ctx context.Context) (bool, error) {
-	return Run(s.InEveryClient(ctx), func(tx *Tx) (bool, error) {
-		var vendors []string
-		err := tx.of("edr_credentials").Limit(1).Pluck("vendor", &vendors).Error
-		return len(vendors) > 0, problem("look for EDR credentials", err)
+func (s *Store) HasEDRCredentials(ctx context.Context) (has bool, err error) {
+	err = s.within(ctx, s.login.own().role(), uuid.Nil, true, func(db *gorm.DB, _ time.Time) error {
+		return problem("look for EDR credentials", db.Raw("select exists (select vendor from edr_credentials)").Scan(&has).Error)
 	})
+	return has, err
 }

@@ -76,7 +76,7 @@ func (tx *Tx) Advance(vendor string, reports []VendorReport, at time.Time) ([]Le
 			seen[row.ID], moved = true, append(moved, row)
 		}
 	}
-	return each(moved, func(r *effectRow) LedgerRow { return r.model() }), tx.saveLastReports(moved)
+	return each(moved, func(r *effectRow) LedgerRow { return tx.ledgerRow(*r) }), tx.saveLastReports(moved)
 }
 
 // lockEffects reads the client's effects that reports are about, by their ids, and locks their rows: in one order, so

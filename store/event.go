@@ -22,6 +22,7 @@ type eventRow struct {
 	At       time.Time
 	Body     verbatim
 	Hash     []byte
+	Internal *bool // see incident.Event.IsInternal; null: the type of the event says it
 }
 
 // TableName names the table.
@@ -45,7 +46,8 @@ func (tx *Tx) chain(r models.Reference, last []byte, events []incident.Event) ([
 		if err != nil {
 			return nil, fmt.Errorf("event %d: %w", e.Seq, err)
 		}
-		row := eventRow{ClientID: tx.client, Incident: r, Seq: e.Seq, Type: e.Type, At: e.At, Body: verbatim(body)}
+		internal := e.IsInternal()
+		row := eventRow{ClientID: tx.client, Incident: r, Seq: e.Seq, Type: e.Type, At: e.At, Body: verbatim(body), Internal: &internal}
 		row.Hash = linkHash(last, row.Body)
 		last, rows = row.Hash, append(rows, row)
 	}
@@ -223,10 +225,10 @@ func (tx *Tx) save(row incidentRow, events []eventRow, revisions []incident.Revi
 	return problem("update incident", err)
 }
 
-// Events lists an incident's events after a sequence number, in order, at most 1,000. It is empty also for an
-// incident that does not exist or that the audience may not see.
+// Events lists an incident's events after a sequence number, in order, at most 1,000; to the portal those that are not
+// the SOC's own business. It is empty also for an incident that does not exist or that the audience may not see.
 func (tx *Tx) Events(r models.Reference, afterSeq, limit int) ([]incident.Event, error) {
-	rows, err := tx.eventRows(r, afterSeq, limit)
+	rows, err := tx.eventRows(r, afterSeq, limit, "incident", "seq", "body")
 	if err != nil {
 		return nil, err
 	}
@@ -241,9 +243,9 @@ func (tx *Tx) Events(r models.Reference, afterSeq, limit int) ([]incident.Event,
 	return events, nil
 }
 
-func (tx *Tx) eventRows(r models.Reference, afterSeq, limit int) ([]eventRow, error) {
+func (tx *Tx) eventRows(r models.Reference, afterSeq, limit int, columns ...string) ([]eventRow, error) {
 	var rows []eventRow
-	err := tx.about("events", "incident", r).Where("seq > ?", afterSeq).Order("seq").Limit(bounded(limit)).Find(&rows).Error
+	err := tx.about("events", "incident", r).Select(columns).Where("seq > ?", afterSeq).Order("seq").Limit(bounded(limit)).Find(&rows).Error
 	return rows, problem("list events", err)
 }
 
@@ -262,7 +264,7 @@ func (tx *Tx) VerifyEvents(r models.Reference) error {
 	if err := tx.about("incidents", "reference", r).Take(&row).Error; err != nil {
 		return notFound(problem("read incident", err), "incident")
 	}
-	var replayed incident.Incident
+	var replayed, published incident.Incident
 	var last []byte
 	for replayed.Seq < row.Seq {
 		rows, err := tx.eventRows(r, replayed.Seq, maxPage)
@@ -277,9 +279,12 @@ func (tx *Tx) VerifyEvents(r models.Reference) error {
 				return err
 			}
 			last = e.Hash
+			if replayed.Revision > published.Revision {
+				published = replayed
+			}
 		}
 	}
-	return row.verify(replayed, last)
+	return row.verify(replayed, published, last)
 }
 
 // verify checks an event against its hash and its place, and applies it.
@@ -294,7 +299,7 @@ func (r eventRow) verify(i *incident.Incident, before []byte) error {
 	if err != nil {
 		return err
 	}
-	if e.Seq != r.Seq || e.Type != r.Type || !e.At.Truncate(time.Microsecond).Equal(r.At) {
+	if e.Seq != r.Seq || e.Type != r.Type || !e.At.Truncate(time.Microsecond).Equal(r.At) || r.Internal != nil && *r.Internal != e.IsInternal() {
 		return fmt.Errorf("event %d of %s does not match its columns", r.Seq, r.Incident)
 	}
 	if err := i.Apply(e); err != nil {
@@ -303,8 +308,9 @@ func (r eventRow) verify(i *incident.Incident, before []byte) error {
 	return nil
 }
 
-// verify checks the read table against the state that the events make.
-func (r incidentRow) verify(replayed incident.Incident, last []byte) error {
+// verify checks the read table against the state that the events make. published is the incident as it was when its
+// latest revision was published.
+func (r incidentRow) verify(replayed, published incident.Incident, last []byte) error {
 	if replayed.Seq != r.Seq || string(last) != string(r.LastHash) {
 		return fmt.Errorf("event %d of %s is not the last one recorded", replayed.Seq, r.Reference)
 	}
@@ -322,5 +328,24 @@ func (r incidentRow) verify(replayed incident.Incident, last []byte) error {
 		derived.Revision != r.Revision || derived.Containment != r.Containment || derived.Title != r.Title {
 		return fmt.Errorf("the state of %s is not what event %d and those before it make of it", r.Reference, r.Seq)
 	}
-	return nil
+	return r.verifyShown(replayed, published)
+}
+
+// verifyShown checks the incident as the client sees it.
+func (r incidentRow) verifyShown(replayed, published incident.Incident) error {
+	if replayed.Revision == 0 && r.Shown == nil {
+		return nil
+	}
+	expected := replayed
+	expected.Severity, expected.Assessment, expected.Tasks = published.Severity, published.Assessment, []incident.Task{}
+	if r.Shown != nil {
+		shown, err := encode(r.Shown.V)
+		if err != nil {
+			return err
+		}
+		if wanted, err := encode(expected); err != nil || shown == wanted {
+			return err
+		}
+	}
+	return fmt.Errorf("the client is shown something else than the events of %s make", r.Reference)
 }

@@ -185,7 +185,7 @@ func TestClosingNeedsTheClientsDecision(t *testing.T) {
 	h.decide(h.acme, i.Reference, "d-1")
 	h.ok(record())
 	h.record(h.acme, &i, user, &incident.FeedbackGiven{Rating: 5})
-	h.as(store.Portal, h.acme, func(tx *store.Tx) error {
+	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
 		got, err := tx.Incident(i.Reference)
 		equal(t, "phase", got.Phase, incident.PhaseClosed)
 		h.ok(tx.VerifyEvents(i.Reference))
@@ -250,12 +250,16 @@ func TestRecordedCommandIsForThoseWhoSeeTheIncident(t *testing.T) {
 	h.ok(err)
 	same(t, "for the SOC", got, want)
 	h.record(h.acme, &i, h.analyst.Actor(), &incident.Published{Expedited: true})
-	got, err = look(store.Portal, h.acme.ID, "request-1")
-	h.ok(err)
-	same(t, "for the client", got, want)
+	for _, request := range []string{"request-1", "unknown"} {
+		got, err = look(store.Portal, h.acme.ID, request)
+		h.ok(err)
+		equal(t, "a request that is not the client's", got == nil, true)
+	}
+	h.decide(h.acme, i.Reference, "request-2")
+	h.recordCommand(h.acme, &i, "request-2", h.acme.user.Actor(), &incident.Commented{Text: "t"})
 	got, err = look(store.Portal, h.acme.ID, "request-2")
 	h.ok(err)
-	equal(t, "an unknown request", got == nil, true)
+	same(t, "for the client", got, &incident.CommandResult{RequestID: "request-2", Command: "c", Fingerprint: "f", FirstSeq: 4, LastSeq: 4})
 	_, err = look(store.Portal, h.other.ID, "request-1")
 	h.fails(err, models.NotFound)
 }

@@ -42,7 +42,7 @@ var noon = time.Date(2026, 3, 2, 12, 0, 0, 123456000, time.UTC)
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	ownerURL, appURL := storetest.URLs(t)
-	s, err := store.Open(t.Context(), appURL, store.Options{})
+	s, err := store.Open(t.Context(), appURL, store.Options{Codes: storetest.Codes{}})
 	h := &house{T: t, Store: s, ownerURL: ownerURL, appURL: appURL}
 	h.ok(err)
 	t.Cleanup(func() { closeStore(t, s) })
@@ -201,8 +201,9 @@ func (h *house) everything(te tenant) incident.Incident {
 	h.Helper()
 	a, _ := h.receive(te, "finding", "{}", "alert-1")
 	i := h.open(te, "open-1", a.ID)
-	h.recordCommand(te, &i, "request-1", h.analyst.Actor(), &incident.Published{Expedited: true})
+	h.record(te, &i, h.analyst.Actor(), &incident.Published{Expedited: true})
 	h.decide(te, i.Reference, "decision-1")
+	h.recordCommand(te, &i, "decision-1", te.user.Actor(), &incident.Commented{Text: "t"})
 	h.as(store.Portal, te, func(tx *store.Tx) error { return tx.RefuseDecision("decision-1", 2) })
 	row := h.intend(te, i, 1)
 	h.as(store.Worker, te, func(tx *store.Tx) error {

@@ -36,6 +36,7 @@ type incidentRow struct {
 	Seq         int
 	LastHash    []byte
 	State       document[incident.Incident]
+	Shown       *document[incident.Incident] `gorm:"->"` // as the client sees it, by a trigger; null before the first revision
 	RequestID   string
 	Fingerprint string
 	Running     bool
@@ -261,12 +262,27 @@ func (tx *Tx) link(r models.Reference, alerts []uuid.UUID) error {
 	return nil // one was named twice
 }
 
-// Incident returns an incident. NotFound also when it is another client's, or not published and the audience is
-// the portal.
+// Incident returns an incident: to the portal with the severity and the assessment of the latest revision, and without
+// the SOC's tasks. NotFound also when it is another client's, or not published and the audience is the portal.
 func (tx *Tx) Incident(r models.Reference) (incident.Incident, error) {
 	var row incidentRow
-	err := tx.about("incidents", "reference", r).Select("state").Take(&row).Error
+	err := tx.about("incidents", "reference", r).Select(tx.state()).Take(&row).Error
 	return row.State.V, notFound(problem("read incident", err), "incident")
+}
+
+// state names the column with the incident as the audience may see it.
+func (tx *Tx) state() string {
+	if tx.audience == Portal {
+		return "shown as state"
+	}
+	return "state"
+}
+
+// Recorded returns the Seq of an incident's last event in the store. NotFound: the audience may not see the incident.
+func (tx *Tx) Recorded(r models.Reference) (int, error) {
+	var row incidentRow
+	err := tx.about("incidents", "reference", r).Select("seq").Take(&row).Error
+	return row.Seq, notFound(problem("read incident", err), "incident")
 }
 
 // Recorded returns the Seq of an incident's last event in the store, in one round trip; the zero client means every
@@ -309,9 +325,8 @@ func (s *Store) RecordedCommand(ctx context.Context, as Audience, client uuid.UU
 	return seq, &incident.CommandResult{RequestID: request, Command: *command, Fingerprint: *asked, FirstSeq: *first, LastSeq: *last}, now.UTC(), nil
 }
 
-// asPublished reads title and severity from the latest published revision: the portal must not see the SOC's knowledge
-// beyond it.
-const asPublished = `incidents.reference, incidents.client_id, r.body->'assessment'->>'title' as title, r.body->>'severity' as severity,
+// asShown reads an incident of a list as the client sees it.
+const asShown = `reference, client_id, shown->'assessment'->>'title' as title, shown->>'severity' as severity,
 	phase, turn, containment, drill, expedited, 0 as open_tasks, opened_at, updated_at`
 
 // Incidents lists incidents, the last updated first, from after the cursor {UpdatedAt, Reference}. At most 1,000. The
@@ -319,9 +334,8 @@ const asPublished = `incidents.reference, incidents.client_id, r.body->'assessme
 func (tx *Tx) Incidents(f IncidentFilter, c Cursor, limit int) ([]IncidentRow, error) {
 	q, severity := tx.of("incidents"), "severity"
 	if tx.audience == Portal {
-		severity = "r.body->>'severity'"
-		q = q.Select(asPublished).Joins(`join report_revisions r on r.client_id = incidents.client_id
-			and r.incident = incidents.reference and r.number = incidents.revision`)
+		severity = "shown->>'severity'"
+		q = q.Select(asShown)
 	}
 	for _, is := range []struct{ column, value string }{
 		{"phase", string(f.Phase)}, {"turn", string(f.Turn)}, {"containment", string(f.Containment)}, {severity, string(f.Severity)},

@@ -57,7 +57,7 @@ func (s *Store) SchemaCurrent(ctx context.Context) error {
 		return err
 	}
 	var have int64
-	err = s.within(ctx, Worker.role(), uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
+	err = s.within(ctx, s.login.own().role(), uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
 		return problem("read schema version", db.Raw("select max(version_id) from goose_db_version where is_applied").Scan(&have).Error)
 	})
 	if err != nil {

@@ -54,7 +54,7 @@ func (leaseRow) TableName() string { return "leases" }
 
 // operate runs fn in a transaction of the system itself, which sees the row of no client.
 func (s *Store) operate(ctx context.Context, op string, fn func(*gorm.DB) error) error {
-	return s.within(ctx, SOC.role(), uuid.Nil, false, func(db *gorm.DB, _ time.Time) error { return problem(op, fn(db)) })
+	return s.within(ctx, s.login.own().role(), uuid.Nil, false, func(db *gorm.DB, _ time.Time) error { return problem(op, fn(db)) })
 }
 
 // RaiseAlarm opens an alarm unless one of its kind about its subject is open, and otherwise says that it still stands.

@@ -45,7 +45,7 @@ func (tx *Tx) AwaitedReplies(phone string, since time.Time) ([]AwaitedReply, err
 		Order("effects.planned_at desc, effects.key").Limit(maxReplies).Find(&rows).Error
 	replies := make([]AwaitedReply, 0, len(rows))
 	for _, row := range rows {
-		replies = append(replies, AwaitedReply{LedgerRow: row.Effect.model(), IsSettled: row.IsSettled})
+		replies = append(replies, AwaitedReply{LedgerRow: tx.ledgerRow(row.Effect), IsSettled: row.IsSettled})
 	}
 	return replies, problem("list texts", err)
 }
@@ -58,14 +58,14 @@ func (tx *Tx) TakeReply(texts, candidates []string, tries int) (meant []string, 
 		return nil, err
 	}
 	var rows []effectRow
-	err = tx.of("effects").Select("key", "token").Where("key in ? and wrong_replies < ?", texts, wrongReplies).
+	err = tx.of("effects").Select("key", "token", "code_key").Where("key in ? and wrong_replies < ?", texts, wrongReplies).
 		Order("key").Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Find(&rows).Error
 	if err != nil || len(rows) == 0 {
 		return nil, problem("lock texts", err)
 	}
 	var keys []string
 	for _, row := range rows {
-		code := []byte(row.model().Code())
+		code := []byte(tx.ledgerRow(row).Code())
 		if slices.ContainsFunc(candidates, func(c string) bool { return subtle.ConstantTimeCompare([]byte(c), code) == 1 }) {
 			meant = append(meant, row.Key)
 		}

@@ -49,7 +49,7 @@ func (tx *Tx) saveRevisions(revisions []incident.Revision) error {
 // does not exist or that the audience may not see.
 func (tx *Tx) Revisions(r models.Reference) ([]incident.Revision, error) {
 	var rows []revisionRow
-	if err := tx.about("report_revisions", "incident", r).Order("number").Find(&rows).Error; err != nil {
+	if err := tx.about("report_revisions", "incident", r).Select("incident", "number", "body").Order("number").Find(&rows).Error; err != nil {
 		return nil, problem("list revisions", err)
 	}
 	revisions := make([]incident.Revision, 0, len(rows))
@@ -66,7 +66,7 @@ func (tx *Tx) Revisions(r models.Reference) ([]incident.Revision, error) {
 // Revision returns the n-th revision of an incident's report. NotFound: there is none.
 func (tx *Tx) Revision(r models.Reference, n int) (incident.Revision, error) {
 	var row revisionRow
-	if err := tx.about("report_revisions", "incident", r).Where("report_revisions.number = ?", n).Take(&row).Error; err != nil {
+	if err := tx.about("report_revisions", "incident", r).Select("incident", "number", "body").Where("report_revisions.number = ?", n).Take(&row).Error; err != nil {
 		return incident.Revision{}, notFound(problem("read revision", err), "revision")
 	}
 	return row.model()

@@ -9,6 +9,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -31,7 +32,9 @@ const (
 
 // Options tune a Store.
 type Options struct {
-	MaxConns int // connections to the database at most; 0 means 20
+	MaxConns int   // connections to the database at most; 0 means 20
+	Login    Login // the one that the address must hold; "" means the operator's
+	Codes    Codes // nil: codes follow from the database alone, and there is no caller code
 }
 
 // Store is a connection pool to Watchfire's database under the application's login. Its methods may be used
@@ -39,17 +42,20 @@ type Options struct {
 type Store struct {
 	db         *gorm.DB
 	pool       *sql.DB
+	login      Login
+	codes      Codes
 	statements *statements
 }
 
-// Open connects under the application's login, made by EnsureLogin. It is an error when row level security would not
-// hold the login: a superuser, one with BYPASSRLS, or one that may act as the tables' owner.
+// Open connects under a login made by EnsureLogin. It is an error when row level security would not hold the login: a
+// superuser, one with BYPASSRLS, or one that may act as the tables' owner. It is one, too, when the login may become an
+// audience that o.Login has no use for.
 func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 	config, err := parse(databaseURL)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{statements: &statements{}}
+	s := &Store{login: cmp.Or(o.Login, LoginOperator), codes: o.Codes, statements: &statements{}}
 	config.Tracer = s.statements
 	config.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(abandoned.Milliseconds())
 	s.pool = stdlib.OpenDB(*config)
@@ -68,6 +74,9 @@ func Open(ctx context.Context, databaseURL string, o Options) (*Store, error) {
 
 func (s *Store) open(ctx context.Context) error {
 	if err := checkLoginIsBound(ctx, s.pool); err != nil {
+		return err
+	}
+	if err := s.checkLoginIsNarrow(ctx); err != nil {
 		return err
 	}
 	var err error

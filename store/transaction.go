@@ -19,7 +19,7 @@ import (
 type Audience string
 
 // The audiences. The SOC opens incidents and takes alerts, the portal shows published incidents and takes the
-// client's decisions, workers record events and effects, hooks keep what contacts said on the phone.
+// client's decisions, workers record events and effects, hooks take what vendors report and contacts say.
 const (
 	SOC    Audience = "soc"
 	Portal Audience = "portal"
@@ -42,6 +42,7 @@ type Tx struct {
 	audience Audience
 	client   uuid.UUID // the zero UUID: every client
 	now      time.Time
+	codes    Codes
 }
 
 // Now is the moment at which the transaction began, by the database's clock: the one clock of everything that several
@@ -56,14 +57,14 @@ func (s *Store) ForClient(ctx context.Context, as Audience, client uuid.UUID, fn
 		return errors.New("transaction for a client without its id")
 	}
 	return s.within(ctx, as.role(), client, false, func(db *gorm.DB, now time.Time) error {
-		return fn(&Tx{db: db, audience: as, client: client, now: now})
+		return fn(&Tx{db: db, audience: as, client: client, now: now, codes: s.codes})
 	})
 }
 
 // ForSOC runs fn in one transaction of the SOC that sees the rows of every client and writes none.
 func (s *Store) ForSOC(ctx context.Context, fn func(*Tx) error) error {
 	return s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, now time.Time) error {
-		return fn(&Tx{db: db, audience: SOC, now: now})
+		return fn(&Tx{db: db, audience: SOC, now: now, codes: s.codes})
 	})
 }
 
@@ -221,13 +222,17 @@ func roleSettings(role string, client uuid.UUID, every bool) []any {
 	return []any{role, id, all}
 }
 
-// overEveryClient runs fn, which only reads, with the SOC's sight of every client, and takes the transaction's own role
-// again. When fn fails the transaction is lost.
+// overEveryClient runs fn, which only reads, with the sight of every client, for workers of what they look up there, else
+// the SOC's, and takes the transaction's own role again. When fn fails the transaction is lost.
 func (tx *Tx) overEveryClient(fn func(*gorm.DB) error) error {
+	sees := SOC
+	if tx.audience == Worker {
+		sees = Worker
+	}
 	become := func(settings []any) error {
 		return tx.db.Exec("select set_config('role', ?, true), set_config('app.client_id', ?, true), set_config('app.every_client', ?, true)", settings...).Error
 	}
-	if err := become(roleSettings(SOC.role(), uuid.Nil, true)); err != nil {
+	if err := become(roleSettings(sees.role(), uuid.Nil, true)); err != nil {
 		return err
 	}
 	if err := fn(tx.db); err != nil {

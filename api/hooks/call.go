@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
@@ -142,12 +141,12 @@ func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning
 // keepStatement writes what a contact said before any workflow is told: without that row nobody takes it for the
 // contact's.
 func (h *Hooks) keepStatement(ctx context.Context, row store.LedgerRow, key notify.Key) error {
-	seq, _, now, err := h.Store.RecordedCommand(ctx, store.Worker, row.ClientID, row.Incident, "")
-	if err != nil {
-		return err
-	}
 	return h.Store.ForClient(ctx, store.Hooks, row.ClientID, func(tx *store.Tx) error {
-		return tx.SaveStatement(store.Statement{Effect: row.Key, Key: key, Incident: row.Incident, Contact: row.Contact, Seq: seq, At: now})
+		seq, err := tx.Recorded(row.Incident)
+		if err != nil {
+			return err
+		}
+		return tx.SaveStatement(store.Statement{Effect: row.Key, Key: key, Incident: row.Incident, Contact: row.Contact, Seq: seq, At: tx.Now()})
 	})
 }
 
@@ -169,12 +168,12 @@ type conversation struct {
 	incident incident.Incident
 	endpoint *incident.Endpoint // of an approval; nil: the incident has it no more
 	contact  models.Contact
-	secret   uuid.UUID // of the client, for the caller code
+	secret   []byte    // of the client, for the caller code
 	at       time.Time // the database's
 }
 
 func (h *Hooks) readConversation(c *gin.Context, k call) (conversation, error) {
-	return store.Run(h.Store.InClient(c.Request.Context(), store.Worker, k.client), func(tx *store.Tx) (p conversation, err error) {
+	return store.Run(h.Store.InClient(c.Request.Context(), store.Hooks, k.client), func(tx *store.Tx) (p conversation, err error) {
 		p.purpose, p.at = k.row.Purpose, tx.Now()
 		if p.contact, err = tx.Contact(k.row.Contact); err != nil || k.row.Incident == "" {
 			return p, err

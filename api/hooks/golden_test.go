@@ -20,8 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
@@ -66,8 +64,8 @@ func normal(t testing.TB, doc []byte) string {
 }
 
 // callerCode is the code that proves our calls: RFC 6238 over SHA-256, two minutes, four digits.
-func callerCode(secret uuid.UUID, at time.Time) string {
-	mac := hmac.New(sha256.New, secret[:])
+func callerCode(secret []byte, at time.Time) string {
+	mac := hmac.New(sha256.New, secret)
 	_ = binary.Write(mac, binary.BigEndian, uint64(at.Unix()/120))
 	sum := mac.Sum(nil)
 	from := sum[len(sum)-1] & 0xf
@@ -77,7 +75,7 @@ func callerCode(secret uuid.UUID, at time.Time) string {
 // script is everything the hooks answer a tenant's contact with, normal and with what differs from run to run named.
 func (d *door) script(te, drill tenant) map[string]string {
 	d.Helper()
-	var secret uuid.UUID
+	var secret []byte
 	d.ledger(te.client.ID, func(tx *store.Tx) (err error) {
 		secret, err = tx.CallerSecret()
 		return err
@@ -181,7 +179,7 @@ func golden(t *testing.T, file, got string) {
 
 func TestTheCallerCodeIsOfTheMoment(t *testing.T) {
 	d := newDoor(t)
-	var secret uuid.UUID
+	var secret []byte
 	d.ledger(d.client.ID, func(tx *store.Tx) (err error) {
 		secret, err = tx.CallerSecret()
 		return err
@@ -193,6 +191,6 @@ func TestTheCallerCodeIsOfTheMoment(t *testing.T) {
 }
 
 // spokenCode returns the code of now, or of a number of codes before, as a call says it.
-func spokenCode(secret uuid.UUID, before int) string {
+func spokenCode(secret []byte, before int) string {
 	return strings.Join(strings.Split(callerCode(secret, time.Now().Add(-time.Duration(before)*2*time.Minute)), ""), " ")
 }

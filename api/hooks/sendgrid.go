@@ -104,7 +104,7 @@ func mailRank(event string) int {
 // advance moves the ledger by a vendor's reports on messages of one client, and tells the incidents whose message did
 // not reach its contact. It tells them before the commit: the ledger must not know a fact that could not be told.
 func (h *Hooks) advance(ctx context.Context, client uuid.UUID, vendor string, reports []store.VendorReport) error {
-	return h.Store.ForClient(ctx, store.Worker, client, func(tx *store.Tx) error {
+	return h.Store.ForClient(ctx, store.Hooks, client, func(tx *store.Tx) error {
 		moved, err := tx.Advance(vendor, reports, tx.Now())
 		if err != nil {
 			return err

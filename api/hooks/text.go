@@ -58,7 +58,7 @@ func (h *Hooks) textStatus(c *gin.Context) {
 	ctx := c.Request.Context()
 	var row store.LedgerRow
 	var mine bool
-	err = h.Store.ForClient(ctx, store.Worker, client, func(tx *store.Tx) (err error) {
+	err = h.Store.ForClient(ctx, store.Hooks, client, func(tx *store.Tx) (err error) {
 		row, mine, err = tx.Adopt(c.Param("token"), vendor, r.TextID, tx.Now())
 		return err
 	})
@@ -134,7 +134,7 @@ func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, erro
 		if meant != uuid.Nil && meant != client {
 			continue
 		}
-		keys, err := store.Run(h.Store.InClient(ctx, store.Worker, client), func(tx *store.Tx) ([]string, error) {
+		keys, err := store.Run(h.Store.InClient(ctx, store.Hooks, client), func(tx *store.Tx) ([]string, error) {
 			return tx.TakeReply(texts, candidates, tries)
 		})
 		if err != nil {
@@ -244,7 +244,7 @@ func (h *Hooks) acknowledge(ctx context.Context, row store.LedgerRow) (string, e
 	case !told:
 		return h.answerText(ctx, row, "over")
 	}
-	err = h.Store.ForClient(ctx, store.Worker, row.ClientID, func(tx *store.Tx) error {
+	err = h.Store.ForClient(ctx, store.Hooks, row.ClientID, func(tx *store.Tx) error {
 		return tx.Acknowledge(row.Key, row.Contact, "reply to text message", tx.Now())
 	})
 	if err != nil {
@@ -256,7 +256,7 @@ func (h *Hooks) acknowledge(ctx context.Context, row store.LedgerRow) (string, e
 // explainCode answers a message that holds no code of ours. After ten of them there is no answer any more: an answering
 // machine must not talk to us for ever.
 func (h *Hooks) explainCode(ctx context.Context, row store.LedgerRow) (string, error) {
-	err := h.Store.ForClient(ctx, store.Worker, row.ClientID, func(tx *store.Tx) error {
+	err := h.Store.ForClient(ctx, store.Hooks, row.ClientID, func(tx *store.Tx) error {
 		return tx.SetOutcome(row.Key, "answered without the code", tx.Now())
 	})
 	if err != nil {
@@ -267,7 +267,7 @@ func (h *Hooks) explainCode(ctx context.Context, row store.LedgerRow) (string, e
 
 // answerText returns an answer in the language of the contact.
 func (h *Hooks) answerText(ctx context.Context, row store.LedgerRow, name string) (string, error) {
-	contact, err := store.Run(h.Store.InClient(ctx, store.Worker, row.ClientID), func(tx *store.Tx) (models.Contact, error) {
+	contact, err := store.Run(h.Store.InClient(ctx, store.Hooks, row.ClientID), func(tx *store.Tx) (models.Contact, error) {
 		return tx.Contact(row.Contact)
 	})
 	if err != nil {

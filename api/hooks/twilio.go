@@ -68,7 +68,7 @@ func (h *Hooks) adopt(c *gin.Context, callID string) (k call, ok bool) {
 	if k.client, ok = clientOf(c); !ok {
 		return k, false
 	}
-	err := h.Store.ForClient(c.Request.Context(), store.Worker, k.client, func(tx *store.Tx) (err error) {
+	err := h.Store.ForClient(c.Request.Context(), store.Hooks, k.client, func(tx *store.Tx) (err error) {
 		k.row, k.carries, err = tx.Adopt(c.Param("token"), vendor, callID, tx.Now())
 		return err
 	})
@@ -136,7 +136,7 @@ func (h *Hooks) status(c *gin.Context) {
 			return
 		}
 	}
-	err := h.Store.ForClient(ctx, store.Worker, k.client, func(tx *store.Tx) error {
+	err := h.Store.ForClient(ctx, store.Hooks, k.client, func(tx *store.Tx) error {
 		_, err := tx.Advance(vendor, []store.VendorReport{{
 			EventID: fmt.Sprintf("%s/%d/%s", k.report.CallID, k.report.Sequence, k.report.Status), Effect: k.row.ID,
 			State: string(k.report.Status), Sequence: k.report.Sequence,

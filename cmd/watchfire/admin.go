@@ -19,11 +19,18 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// runMigrate brings the database to this version's schema, and makes or updates the application's login when -app-user
-// names one.
+// runMigrate brings the database to this version's schema, and makes or updates the logins that the flags name.
 func runMigrate(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("migrate", flag.ContinueOnError)
-	login := f.String("app-user", "", "name of the application's login, to make or update it; APP_DATABASE_PASSWORD holds its password")
+	logins := []struct {
+		login    store.Login
+		password string
+		user     *string
+	}{
+		{store.LoginAPI, "API_DATABASE_PASSWORD", f.String("api-user", "", "name of the login of API processes, to make or update it; API_DATABASE_PASSWORD holds its password")},
+		{store.LoginWorker, "WORKER_DATABASE_PASSWORD", f.String("worker-user", "", "the same for workers; WORKER_DATABASE_PASSWORD")},
+		{store.LoginOperator, "OPERATOR_DATABASE_PASSWORD", f.String("operator-user", "", "the same for commands by hand; OPERATOR_DATABASE_PASSWORD")},
+	}
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -38,14 +45,19 @@ func runMigrate(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(out, "the schema is current")
-	if *login == "" {
-		return nil
+	for _, l := range logins {
+		if *l.user == "" {
+			continue
+		}
+		password := os.Getenv(l.password)
+		if password == "" {
+			return fmt.Errorf("%s is not set: set it to the password of the login %s", l.password, *l.user)
+		}
+		if err := store.EnsureLogin(ctx, c.OwnerURL, l.login, *l.user, password); err != nil {
+			return err
+		}
 	}
-	password := os.Getenv("APP_DATABASE_PASSWORD")
-	if password == "" {
-		return errors.New("APP_DATABASE_PASSWORD is not set: set it to the password of the application's login")
-	}
-	return store.EnsureLogin(ctx, c.OwnerURL, *login, password)
+	return nil
 }
 
 // runUser adds a user, or finds the one with this address and role, and prints a new bearer token. Operators make the

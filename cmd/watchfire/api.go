@@ -30,12 +30,12 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 		return err
 	}
 	defer p.close()
-	box, err := p.box(ctx)
+	sealer, err := p.sealer()
 	if err != nil {
 		return err
 	}
 	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log, EDR: desk.EDROptions{
-		Products: edrProducts(), Check: checkEDR(guard(p.config)), Box: box,
+		Products: edrProducts(), Check: checkEDR(guard(p.config)), Sealer: sealer,
 	}, Payloads: p.temporal.Payloads()})
 	vendors, err := p.hooks(d)
 	if err != nil {
@@ -67,7 +67,7 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 
 // readyParts returns what the API needs to be ready: the database, the engine, workers, and no open alarm.
 func (p *process) readyParts() []observability.Part {
-	parts := append(observability.DatabaseParts(p.beat, p.store.SchemaCurrent), observability.TemporalParts(p.temporal, requiredQueues())...)
+	parts := append(p.databaseParts(), observability.TemporalParts(p.temporal, requiredQueues())...)
 	return append(parts,
 		observability.Part{Name: "workers", Check: func(ctx context.Context) error {
 			workers, err := p.store.Workers(ctx)

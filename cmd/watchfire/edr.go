@@ -17,14 +17,22 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/edr"
 )
 
-// box opens the box that seals clients' credentials. Without a keyset it returns nil, and an error once credentials are
-// stored.
+// sealer makes the sealer of clients' credentials, which cannot open them. Without a keyset it returns nil.
+func (p *process) sealer() (*secrets.Sealer, error) {
+	if p.config.SecretsPublicKeyset == "" {
+		return nil, nil //nolint:nilnil // without a keyset the API takes no credentials
+	}
+	sealer, err := secrets.OpenSealer(p.config.SecretsPublicKeyset)
+	if err != nil {
+		return nil, fmt.Errorf("SECRETS_PUBLIC_KEYSET: %w", err)
+	}
+	return sealer, nil
+}
+
+// box opens the box of clients' credentials. Without a keyset it returns nil, and an error once credentials are stored.
 func (p *process) box(ctx context.Context) (*secrets.Box, error) {
 	if p.config.SecretsKeyset != "" {
-		if err := useKMS(p.config); err != nil {
-			return nil, fmt.Errorf("SECRETS_KMS_URI: %w", err)
-		}
-		box, err := secrets.Open(p.config.SecretsKeyset, p.config.SecretsKMSURI)
+		box, err := secrets.OpenBox(p.config.SecretsKeyset, p.config.SecretsOldKeyset, p.config.SecretsKMSURI)
 		if err != nil {
 			return nil, fmt.Errorf("SECRETS_KEYSET: %w", err)
 		}
@@ -32,7 +40,7 @@ func (p *process) box(ctx context.Context) (*secrets.Box, error) {
 	}
 	stored, err := p.store.HasEDRCredentials(ctx)
 	if err == nil && stored {
-		err = errors.New("SECRETS_KEYSET is not set, but credentials of clients are stored: set it to the keyset that sealed them")
+		err = errors.New("SECRETS_KEYSET is not set, but credentials of clients are stored: set it to the keyset that opens them")
 	}
 	return nil, err
 }

@@ -48,7 +48,11 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 	for _, warning := range config.Warnings(os.LookupEnv) {
 		p.log.WarnContext(ctx, warning)
 	}
-	if p.store, err = store.Open(ctx, c.DatabaseURL, store.Options{MaxConns: c.DatabaseMax}); err != nil {
+	codes, err := openCodes(c)
+	if err != nil {
+		return nil, err
+	}
+	if p.store, err = store.Open(ctx, c.DatabaseURL, store.Options{MaxConns: c.DatabaseMax, Login: store.Login(part), Codes: codes}); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	handler, err := p.metrics.Temporal()
@@ -94,6 +98,23 @@ func openPayloads(c config.Config) (*observability.Payloads, error) {
 		return nil, fmt.Errorf("PAYLOAD_KEYSET: %w", err)
 	}
 	return observability.NewPayloads(keys, observability.PayloadMode(c.Payloads)), nil
+}
+
+// openCodes makes the deriver of codes.
+func openCodes(c config.Config) (*secrets.Deriver, error) {
+	if err := useKMS(c); err != nil {
+		return nil, fmt.Errorf("SECRETS_KMS_URI: %w", err)
+	}
+	codes, err := secrets.OpenDeriver(c.CodesKeyset, c.SecretsKMSURI)
+	if err != nil {
+		return nil, fmt.Errorf("CODES_KEYSET: %w", err)
+	}
+	return codes, nil
+}
+
+// databaseParts returns what a process needs of the database to be ready.
+func (p *process) databaseParts() []observability.Part {
+	return append(observability.DatabaseParts(p.beat, p.store.SchemaCurrent), observability.Part{Name: "login", Check: p.store.CheckLogin})
 }
 
 // beat writes the heartbeat of this process.

@@ -13,11 +13,12 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// runSecrets makes and changes the keys that seal clients' credentials. An operator changes keys in three steps: extend
-// the keyset, give every process the longer one, rotate.
+// runSecrets makes and changes the keys that seal clients' credentials, and those from which codes follow. An operator
+// changes the former in three steps: extend the keyset, give workers the longer one and then the API its public part,
+// rotate.
 func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("secrets", flag.ContinueOnError)
-	purpose := f.String("for", "credentials", "credentials: the keyset SECRETS_KEYSET; payloads: the keyset PAYLOAD_KEYSET")
+	purpose := f.String("for", "credentials", "credentials: the keyset SECRETS_KEYSET; payloads: the keyset PAYLOAD_KEYSET; codes: the keyset CODES_KEYSET. The last two have keygen and extend only")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -32,15 +33,23 @@ func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 		return runPayloadKeys(c, f.Arg(0), out)
 	}
 	var keyset string
-	switch f.Arg(0) {
-	case "keygen":
-		keyset, err = secrets.Generate(c.SecretsKMSURI)
-	case "extend":
-		keyset, err = secrets.Extend(c.SecretsKeyset, c.SecretsKMSURI)
-	case "rotate":
+	switch subcommand := f.Arg(0); {
+	case *purpose == "codes" && subcommand == "keygen":
+		keyset, err = secrets.GenerateDeriver(c.SecretsKMSURI)
+	case *purpose == "codes" && subcommand == "extend":
+		keyset, err = secrets.ExtendDeriver(c.CodesKeyset, c.SecretsKMSURI)
+	case *purpose != "credentials":
+		return errors.New("secrets -for is none of credentials, codes and payloads, or does not have this subcommand: see watchfire secrets -h")
+	case subcommand == "keygen":
+		keyset, err = secrets.GenerateBox(c.SecretsKMSURI)
+	case subcommand == "extend":
+		keyset, err = secrets.ExtendBox(c.SecretsKeyset, c.SecretsKMSURI)
+	case subcommand == "public":
+		keyset, err = secrets.PublicKeyset(c.SecretsKeyset, c.SecretsKMSURI)
+	case subcommand == "rotate":
 		return rotate(ctx, c, out)
 	default:
-		return errors.New("secrets got no subcommand that it knows: give keygen, extend or rotate")
+		return errors.New("secrets got no subcommand that it knows: give keygen, public, extend or rotate")
 	}
 	if err == nil {
 		fmt.Fprintln(out, keyset)
@@ -59,7 +68,7 @@ func useKMS(c config.Config) error {
 // rotate seals the data keys of all stored credentials with the keyset's newest key. It may run repeatedly, and while
 // all other processes run. It returns an error after the last client when some credentials could not be unsealed.
 func rotate(ctx context.Context, c config.Config, out io.Writer) error {
-	box, err := secrets.Open(c.SecretsKeyset, c.SecretsKMSURI)
+	box, err := secrets.OpenBox(c.SecretsKeyset, c.SecretsOldKeyset, c.SecretsKMSURI)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func newCredentialStore(t *testing.T) *credentialStore {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	keyset, err := secrets.Generate("")
+	keyset, err := secrets.GenerateBox("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func newCredentialStore(t *testing.T) *credentialStore {
 
 func (v *credentialStore) box(keyset string) *secrets.Box {
 	v.Helper()
-	box, err := secrets.Open(keyset, "")
+	box, err := secrets.OpenBox(keyset, "", "")
 	if err != nil {
 		v.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func (v *credentialStore) secret(client uuid.UUID, keyset string) string {
 func TestRotateWhileCredentialsAreEntered(t *testing.T) {
 	v := newCredentialStore(t)
 	old := v.config.SecretsKeyset
-	longer, err := secrets.Extend(old, "")
+	longer, err := secrets.ExtendBox(old, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestRotateWhileCredentialsAreEntered(t *testing.T) {
 
 func TestRotateCountsCredentialsThatItCannotUnseal(t *testing.T) {
 	v := newCredentialStore(t)
-	foreign, err := secrets.Generate("")
+	foreign, err := secrets.GenerateBox("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,12 +192,32 @@ func TestKeygenAndExtend(t *testing.T) {
 	if err := runSecrets(t.Context(), []string{"extend"}, &second); err != nil {
 		t.Fatal(err)
 	}
+	var sealing strings.Builder
+	if err := runSecrets(t.Context(), []string{"public"}, &sealing); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secrets.OpenSealer(strings.TrimSpace(sealing.String())); err != nil {
+		t.Error(err)
+	}
 	for _, keyset := range []string{first.String(), second.String()} {
-		if _, err := secrets.Open(strings.TrimSpace(keyset), ""); err != nil {
+		if _, err := secrets.OpenBox(strings.TrimSpace(keyset), "", ""); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := runSecrets(t.Context(), []string{"explode"}, io.Discard); err == nil {
-		t.Error("an unknown subcommand is accepted")
+	for _, wrong := range [][]string{{"explode"}, {"-for", "codes", "rotate"}, {"-for", "nothing", "keygen"}} {
+		if err := runSecrets(t.Context(), wrong, io.Discard); err == nil {
+			t.Errorf("%q is accepted", wrong)
+		}
+	}
+	var codes, longer strings.Builder
+	if err := runSecrets(t.Context(), []string{"-for", "codes", "keygen"}, &codes); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CODES_KEYSET", strings.TrimSpace(codes.String()))
+	if err := runSecrets(t.Context(), []string{"-for", "codes", "extend"}, &longer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secrets.OpenDeriver(strings.TrimSpace(longer.String()), ""); err != nil {
+		t.Error(err)
 	}
 }

@@ -36,7 +36,7 @@ func runWorker(ctx context.Context, _ []string, _ io.Writer) error {
 	go worker.Promote(ctx, p.temporal, p.log)
 	defer p.proveWorking(ctx)()
 	mux := http.NewServeMux()
-	ready := observability.NewReadiness(append(observability.DatabaseParts(p.beat, p.store.SchemaCurrent), observability.TemporalParts(p.temporal, nil)...)...)
+	ready := observability.NewReadiness(append(p.databaseParts(), observability.TemporalParts(p.temporal, nil)...)...)
 	mux.Handle("GET /readyz", ready.Handler())
 	mux.Handle("GET /metrics", p.metrics.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })

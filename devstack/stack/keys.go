@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -25,13 +26,17 @@ const (
 // keys are a stack's credentials. Its first start makes them, and keys.json keeps them for the next.
 type keys struct {
 	DatabasePassword, TwilioSID, TwilioToken, SendGridKey, SMTPPassword, FalconID, FalconSecret string
-	Keyset                                                                                      string            // seals clients' credentials
+	APIPassword, WorkerPassword                                                                 string            // of their logins
+	CodesKeyset                                                                                 string            // derives codes
+	BoxKeyset                                                                                   string            // opens clients' credentials
+	Keyset                                                                                      string            // the same of a version of before
 	PayloadKeyset                                                                               string            // seals what Temporal keeps
 	Webhook                                                                                     []byte            // PKCS #8
 	Tokens                                                                                      map[string]string // by e-mail of the seeded user
 
-	webhook *ecdsa.PrivateKey
-	path    string
+	webhook      *ecdsa.PrivateKey
+	publicKeyset string // of BoxKeyset
+	path         string
 }
 
 // readKeys reads the keys of an earlier start, or makes and writes new ones.
@@ -55,6 +60,7 @@ func readKeys(path string) (k keys, err error) {
 		return k, errors.New("keys of the stack: the webhook key is not ECDSA: remove keys.json and the data beside it")
 	}
 	k.webhook, k.path = key, path
+	k.APIPassword, k.WorkerPassword = cmp.Or(k.APIPassword, randomHex()), cmp.Or(k.WorkerPassword, randomHex())
 	if k.Keyset == "" {
 		if k.Keyset, err = secrets.Generate(""); err != nil {
 			return k, fmt.Errorf("keys of the stack: %w", err)
@@ -64,6 +70,19 @@ func readKeys(path string) (k keys, err error) {
 		if k.PayloadKeyset, err = secrets.Generate(""); err != nil {
 			return k, fmt.Errorf("keys of the stack: %w", err)
 		}
+	}
+	if k.BoxKeyset == "" {
+		if k.BoxKeyset, err = secrets.GenerateBox(""); err != nil {
+			return k, fmt.Errorf("keys of the stack: %w", err)
+		}
+	}
+	if k.CodesKeyset == "" {
+		if k.CodesKeyset, err = secrets.GenerateDeriver(""); err != nil {
+			return k, fmt.Errorf("keys of the stack: %w", err)
+		}
+	}
+	if k.publicKeyset, err = secrets.PublicKeyset(k.BoxKeyset, ""); err != nil {
+		return k, fmt.Errorf("keys of the stack: %w", err)
 	}
 	return k, k.save()
 }

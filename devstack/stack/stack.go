@@ -7,6 +7,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -64,14 +65,17 @@ type Stack struct {
 	Dev        Dev
 
 	options Options
+	earlier string // the binary of a version whose processes have no logins of their own; "" when there is none
 	keys    keys
 	codec   *codec
 	logs    []io.Closer
 }
 
 const (
-	database = "watchfire"
-	appLogin = "watchfire_app"
+	database      = "watchfire"
+	operatorLogin = "watchfire_operator"
+	apiLogin      = "watchfire_api"
+	workerLogin   = "watchfire_worker_login"
 )
 
 // Start starts all parts and returns when the API says that it is ready. On an error it stops the parts that it
@@ -84,6 +88,9 @@ func Start(ctx context.Context, o Options) (s *Stack, err error) {
 		o.Policy = models.DefaultPolicy()
 	}
 	s = &Stack{options: o}
+	if o.Migrate != nil {
+		s.earlier = o.Binary
+	}
 	defer func() {
 		if err != nil {
 			s.Stop()
@@ -210,19 +217,44 @@ func (s *Stack) migrate(ctx context.Context) error {
 	if err := migrate(ctx, s.OwnerURL()); err != nil {
 		return err
 	}
-	return store.EnsureLogin(ctx, s.OwnerURL(), appLogin, s.keys.DatabasePassword)
+	return s.EnsureLogins(ctx)
+}
+
+// EnsureLogins makes the logins, with the audiences that the schema has.
+func (s *Stack) EnsureLogins(ctx context.Context) error {
+	return errors.Join(
+		store.EnsureLogin(ctx, s.OwnerURL(), store.LoginOperator, operatorLogin, s.keys.DatabasePassword),
+		store.EnsureLogin(ctx, s.OwnerURL(), store.LoginAPI, apiLogin, s.keys.APIPassword),
+		store.EnsureLogin(ctx, s.OwnerURL(), store.LoginWorker, workerLogin, s.keys.WorkerPassword))
 }
 
 // OwnerURL returns the URL of the database with the owner's login, password included.
 func (s *Stack) OwnerURL() string { return s.Postgres.URL(database) }
 
-// AppURL returns the URL of the database with the application's login, password included.
-func (s *Stack) AppURL() string {
+// AppURL returns the URL of the database with the operator's login, which may become every audience, password included.
+func (s *Stack) AppURL() string { return s.urlOf(operatorLogin, s.keys.DatabasePassword) }
+
+// envOf returns the environment of a process: with its own login, and without the settings that are kept from it.
+func (s *Stack) envOf(user, password string, without ...string) []string {
+	env := s.Env()
+	if s.options.Binary == s.earlier {
+		return append(env, "SECRETS_KEYSET="+s.keys.Keyset)
+	}
+	for _, name := range without {
+		env = append(env, name+"=")
+	}
+	return append(env, "DATABASE_URL="+s.urlOf(user, password))
+}
+
+// Codes returns the keys from which codes follow.
+func (s *Stack) Codes() (store.Codes, error) { return secrets.OpenDeriver(s.keys.CodesKeyset, "") }
+
+func (s *Stack) urlOf(user, password string) string {
 	u, err := url.Parse(s.OwnerURL())
 	if err != nil {
 		return ""
 	}
-	u.User = url.UserPassword(appLogin, s.keys.DatabasePassword)
+	u.User = url.UserPassword(user, password)
 	return u.String()
 }
 
@@ -245,7 +277,8 @@ func (s *Stack) appURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.op
 // Use makes another binary the one whose processes are started from now on.
 func (s *Stack) Use(binary string) { s.options.Binary = binary }
 
-// Env returns the environment of the product's processes. It holds secrets.
+// Env returns the environment of the product's commands by hand. The processes have it, too, but for what is not
+// theirs. It holds secrets.
 func (s *Stack) Env() []string {
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "WATCHFIRE_PROFILE=dev",
@@ -257,7 +290,8 @@ func (s *Stack) Env() []string {
 		"SENDGRID_WEBHOOK_PUBLIC_KEY=" + s.keys.webhookPublicKey(), "MAILERS=sendgrid,smtp", "SMTP_ADDRESS=" + s.Simulators.SMTPAddr,
 		"SMTP_USER=" + smtpUser, "SMTP_PASSWORD=" + s.keys.SMTPPassword, "SMTP_FROM=" + sendGridFrom, "SMTP_TLS=none",
 		"CROWDSTRIKE_CLIENT_ID=" + s.keys.FalconID, "CROWDSTRIKE_CLIENT_SECRET=" + s.keys.FalconSecret,
-		"CROWDSTRIKE_BASE_URL=" + s.Simulators.CrowdStrikeURL, "SECRETS_KEYSET=" + s.keys.Keyset,
+		"CROWDSTRIKE_BASE_URL=" + s.Simulators.CrowdStrikeURL, "SECRETS_KEYSET=" + s.keys.BoxKeyset,
+		"SECRETS_OLD_KEYSET=" + s.keys.Keyset, "SECRETS_PUBLIC_KEYSET=" + s.keys.publicKeyset, "CODES_KEYSET=" + s.keys.CodesKeyset,
 		"PAYLOAD_KEYSET=" + s.keys.PayloadKeyset,
 	}
 	for _, setting := range []struct {
@@ -318,7 +352,8 @@ func (s *Stack) StartAPI(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.API, err = devstack.StartProcess(ctx, "api", s.options.Binary, []string{"api"}, s.Env(), log)
+	env := s.envOf(apiLogin, s.keys.APIPassword, "SECRETS_KEYSET", "SECRETS_OLD_KEYSET")
+	s.API, err = devstack.StartProcess(ctx, "api", s.options.Binary, []string{"api"}, env, log)
 	return err
 }
 
@@ -341,7 +376,7 @@ func (s *Stack) StartWorker(ctx context.Context) error {
 	if len(s.Workers) == 0 {
 		port = s.options.Ports.Worker
 	}
-	env := append(s.Env(), fmt.Sprintf("WORKER_HTTP_ADDRESS=127.0.0.1:%d", port))
+	env := append(s.envOf(workerLogin, s.keys.WorkerPassword), fmt.Sprintf("WORKER_HTTP_ADDRESS=127.0.0.1:%d", port))
 	p, err := devstack.StartProcess(ctx, "worker", s.options.Binary, []string{"worker"}, env, log)
 	if err == nil {
 		s.Workers = append(s.Workers, p)

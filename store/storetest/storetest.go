@@ -7,7 +7,9 @@ package storetest
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/url"
@@ -52,7 +54,7 @@ var shared = sync.OnceValues(start)
 func New(t testing.TB) (*store.Store, string) {
 	t.Helper()
 	ownerURL, appURL := URLs(t)
-	s, err := store.Open(t.Context(), appURL, store.Options{})
+	s, err := store.Open(t.Context(), appURL, store.Options{Codes: Codes{}})
 	if err != nil {
 		t.Fatalf("open store: %v", err)
 	}
@@ -62,6 +64,22 @@ func New(t testing.TB) (*store.Store, string) {
 		}
 	})
 	return s, ownerURL
+}
+
+// Codes derives codes from one key that everybody knows.
+type Codes struct{}
+
+// Newest names the key.
+func (Codes) Newest() string { return "test" }
+
+// Derive returns the HMAC of the names.
+func (Codes) Derive(key string, names ...string) ([]byte, error) {
+	if key != "test" {
+		return nil, errors.New("no such key")
+	}
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(strings.Join(names, "\n"))) // never fails
+	return mac.Sum(nil), nil
 }
 
 // URLs returns the addresses of a new, migrated database for its owner and for the application's login. The
@@ -224,7 +242,7 @@ func (s *server) prepare(ctx context.Context) error {
 	if err := store.Migrate(ctx, freshURL); err != nil {
 		return err
 	}
-	if err := store.EnsureLogin(ctx, freshURL, appLogin, appPassword); err != nil {
+	if err := store.EnsureLogin(ctx, freshURL, store.LoginOperator, appLogin, appPassword); err != nil {
 		return err
 	}
 	s.template = fresh

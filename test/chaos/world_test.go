@@ -63,7 +63,11 @@ func newWorld(t *testing.T, p plan) *world {
 		t.Fatalf("the stack did not start: %v", err)
 	}
 	t.Cleanup(w.stack.Stop)
-	if w.store, err = store.Open(t.Context(), w.stack.AppURL(), store.Options{MaxConns: 4}); err != nil {
+	codes, err := w.stack.Codes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.store, err = store.Open(t.Context(), w.stack.AppURL(), store.Options{MaxConns: 4, Codes: codes}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.store.Close() })

@@ -86,6 +86,9 @@ func (w *world) migrateBeneath(ctx context.Context, all []*life) error {
 	if err := migrate(ctx, w.present, w.OwnerURL()); err != nil {
 		return err
 	}
+	if err := w.EnsureLogins(ctx); err != nil {
+		return err
+	}
 	if err := advanceEach(ctx, all); err != nil {
 		return fmt.Errorf("the earlier version on the present schema: %w", err)
 	}

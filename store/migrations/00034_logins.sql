@@ -1,0 +1,28 @@
+-- Two logins: the API's may become soc, portal, auth and hooks, the workers' watchfire_worker alone. Each role can do what
+-- its login needs: the hooks move the ledger, and workers say that they run, and look for calls and ids over all clients.
+
+-- +goose Up
+grant select on goose_db_version to watchfire_soc;
+
+-- The vendors' callbacks: they find an effect by its token, take the vendor's word on it, and read what a call says.
+grant select, update (state, vendor, vendor_id, vendor_state, vendor_rank, vendor_sequence, outcome, acknowledged_by,
+    acknowledged_at, how, accepted_at, wrong_replies, updated_at) on effects to watchfire_hooks;
+grant select, insert on effect_states to watchfire_hooks;
+grant select (client_id, id, name, role, email, phone, language, call_order, severities, channels, hours, hours_for_critical,
+    verified, removed_at) on contacts to watchfire_hooks;
+grant select (client_id, reference, seq, state) on incidents to watchfire_hooks;
+grant select (id) on clients to watchfire_hooks;
+
+-- Workers: alarms that an activity raises, and look-ups over every client, in a transaction that writes nothing then.
+alter policy operation on operator_alarms to watchfire_soc, watchfire_worker;
+grant select, insert, update (detail, last_seen) on operator_alarms to watchfire_worker;
+create policy every_lookup on effects for select to watchfire_worker using ((select current_setting('app.every_client', true) = 'on'));
+create policy every_lookup on contacts for select to watchfire_worker using ((select current_setting('app.every_client', true) = 'on'));
+create policy every_lookup on edr_credentials for select to watchfire_worker using ((select current_setting('app.every_client', true) = 'on'));
+
+-- Codes follow from a key that is not in the database, too. Rows of before, and of workers of before, name none: their
+-- codes follow from the token, until they are worth nothing after seven days.
+alter table effects add column code_key text not null default '';
+
+-- The caller code follows from such a key as well. The secret of before stays for API processes of before.
+revoke select (caller_secret) on clients from watchfire_portal;
