@@ -45,8 +45,9 @@ func TestCatalogue(t *testing.T) {
 	nothing(t, ownerURL, "a policy opens rows", `select tablename || '.' || policyname from pg_policies
 		where permissive = 'PERMISSIVE' and policyname <> 'own_client'
 		and not (policyname = 'every_client' and cmd = 'SELECT' and roles = '{watchfire_soc}' and qual like '%app.every_client%')
-		and not (policyname = 'every_login' and roles = '{watchfire_auth}' and tablename in ('users', 'tokens'))
-		and not (policyname = 'colleagues' and cmd = 'SELECT' and roles = '{watchfire_soc}' and tablename = 'users')
+		and not (policyname = 'every_login' and roles = '{watchfire_auth}' and tablename in ('users', 'tokens', 'service_tokens', 'user_reach'))
+		and not (policyname = 'colleagues' and cmd = 'SELECT' and roles = '{watchfire_soc}' and tablename in ('users', 'service_tokens'))
+		and not (policyname = 'operation' and roles = '{watchfire_auth}' and tablename in ('soc_audit_log', 'refusals'))
 		and not (policyname = 'operation' and not ('watchfire_portal' = any(roles)) and tablename in ('operator_alarms', 'processes', 'leases', 'kept_facts'))`)
 	nothing(t, ownerURL, "a role is too strong", `select rolname::text from pg_roles where rolname like 'watchfire\_%'
 		and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication or rolinherit)`)
@@ -56,9 +57,14 @@ func TestCatalogue(t *testing.T) {
 		join pg_class i on i.oid = x.indexrelid join pg_class r on r.oid = x.indrelid
 		join pg_attribute a on a.attrelid = r.oid and a.attnum = x.indkey[0]
 		where r.relnamespace = 'public'::regnamespace and x.indisunique and a.attname <> 'client_id'
-		and r.relname not in ('clients', 'tokens', 'goose_db_version', 'operator_alarms', 'processes', 'leases', 'kept_facts') and i.relname <> 'users_pkey'`)
+		and r.relname not in ('clients', 'tokens', 'goose_db_version', 'operator_alarms', 'processes', 'leases', 'kept_facts', 'service_tokens', 'soc_audit_log', 'refusals') and i.relname <> 'users_pkey'`)
+	nothing(t, ownerURL, "the SOC's role is not held to a user's reach", `select c.table_name::text from information_schema.columns c
+		join information_schema.tables b using (table_schema, table_name)
+		where table_schema = 'public' and b.table_type = 'BASE TABLE' and (column_name = 'client_id' or (table_name, column_name) = ('clients', 'id')) and table_name <> 'user_reach'
+		and not exists (select from pg_policies p where p.tablename = c.table_name and p.policyname = 'reach' and p.permissive = 'RESTRICTIVE'
+			and p.cmd = 'ALL' and p.roles = '{watchfire_soc}')`)
 	nothing(t, ownerURL, "a foreign key leaves the client out", `select c.conname::text from pg_constraint c
-		where c.contype = 'f' and c.confrelid not in ('clients'::regclass) and c.conrelid <> 'tokens'::regclass
+		where c.contype = 'f' and c.confrelid not in ('clients'::regclass) and c.conrelid not in ('tokens'::regclass, 'user_reach'::regclass)
 		and not exists (select from pg_attribute a where a.attrelid = c.conrelid and a.attnum = c.conkey[1] and a.attname = 'client_id')`)
 	nothing(t, ownerURL, "a function runs with its owner's rights", `select proname::text from pg_proc
 		where pronamespace = 'public'::regnamespace and prosecdef`)
@@ -73,13 +79,18 @@ func TestGrants(t *testing.T) {
 		where table_schema = 'public' and grantee <> 'postgres' and grantee <> current_user `
 	nothing(t, ownerURL, "everybody may", granted+`and grantee = 'PUBLIC'`)
 	nothing(t, ownerURL, "rows may be removed", granted+`and privilege_type in ('DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES')
-		and not (table_name = 'tokens' and privilege_type = 'DELETE' and grantee = 'watchfire_auth')
+		and not (table_name in ('tokens', 'user_reach') and privilege_type = 'DELETE' and grantee = 'watchfire_auth')
 		and not (table_name in ('channel_codes', 'edr_credentials') and privilege_type = 'DELETE' and grantee = 'watchfire_soc')`) // to revoke them
 	nothing(t, ownerURL, "whole rows may be changed", granted+`and privilege_type = 'UPDATE'`)
 	nothing(t, ownerURL, "an insert-only table may be changed", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
-		and table_name in ('events', 'report_revisions', 'client_decisions', 'decision_marks', 'contact_statements', 'alert_payloads', 'alert_receipts', 'users', 'tokens', 'effect_states', 'isolation_switches', 'isolation_passes', 'audit_log',
+		and table_name in ('events', 'report_revisions', 'client_decisions', 'decision_marks', 'contact_statements', 'alert_payloads', 'alert_receipts', 'effect_states', 'user_reach', 'soc_audit_log', 'isolation_switches', 'isolation_passes', 'audit_log',
 		'incident_commands')`)
+	nothing(t, ownerURL, "more than the state of users and tokens may be changed, or by others than their managers", `select table_name || '.' || column_name || ' ' || grantee
+		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%' and table_name in ('users', 'tokens', 'service_tokens')
+		and not (grantee = 'watchfire_auth' and (table_name, column_name) in (('users', 'role'), ('users', 'disabled_at'), ('users', 'limited'),
+			('tokens', 'last_used_at'), ('service_tokens', 'last_used_at'), ('service_tokens', 'revoked_at')))
+		and not (grantee = 'watchfire_portal' and (table_name, column_name) in (('users', 'role'), ('users', 'disabled_at'), ('service_tokens', 'revoked_at')))`)
 	nothing(t, ownerURL, "a response authority may be changed, or signed by others than the client", `select column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
 		and table_name = 'response_authorities' and not (column_name in ('signed_by', 'signed_at') and grantee = 'watchfire_portal')`)
@@ -90,7 +101,8 @@ func TestGrants(t *testing.T) {
 	nothing(t, ownerURL, "others than the SOC may reach codes", granted+`and table_name = 'channel_codes' and grantee <> 'watchfire_soc'`)
 	nothing(t, ownerURL, "tokens and addresses of users may be read", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'SELECT' and grantee like 'watchfire\_%' and grantee <> 'watchfire_auth'
-		and (table_name = 'tokens' or table_name = 'users' and column_name in ('email', 'role'))`)
+		and (table_name = 'tokens' or column_name = 'hash' and table_name = 'service_tokens'
+			or table_name = 'users' and column_name = 'email' and grantee <> 'watchfire_portal')`) // whose rows are the client's own
 	nothing(t, ownerURL, "sealed secrets may be read by others than workers", `select column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'SELECT' and grantee like 'watchfire\_%' and grantee <> 'watchfire_worker'
 		and table_name = 'edr_credentials' and (column_name in ('sealed', 'data_key') or grantee <> 'watchfire_soc')
@@ -99,7 +111,9 @@ func TestGrants(t *testing.T) {
 		from information_schema.column_privileges where privilege_type in ('INSERT', 'UPDATE') and grantee like 'watchfire\_%'
 		and table_name = 'edr_credentials' and grantee <> 'watchfire_soc'`)
 	inserts := ownerTexts(t, ownerURL, granted+`and privilege_type = 'INSERT' and grantee in ('watchfire_portal', 'watchfire_auth', 'watchfire_hooks') order by 1`)
-	want := []string{"audit_log insert watchfire_portal", "client_decisions insert watchfire_portal", "contact_statements insert watchfire_hooks", "decision_marks insert watchfire_portal", "isolation_switches insert watchfire_portal", "tokens insert watchfire_auth", "users insert watchfire_auth"}
+	want := []string{"audit_log insert watchfire_auth", "audit_log insert watchfire_portal", "client_decisions insert watchfire_portal", "contact_statements insert watchfire_hooks", "decision_marks insert watchfire_portal", "isolation_switches insert watchfire_portal",
+		"refusals insert watchfire_auth", "service_tokens insert watchfire_auth", "service_tokens insert watchfire_portal", "soc_audit_log insert watchfire_auth",
+		"tokens insert watchfire_auth", "user_reach insert watchfire_auth", "users insert watchfire_auth"}
 	if !slices.Equal(inserts, want) {
 		t.Errorf("inserts of portal, auth and hooks: got %v, want %v", inserts, want)
 	}

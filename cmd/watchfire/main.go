@@ -26,7 +26,7 @@ func commands() []command {
 		{"api", "serve the API, the hooks and the pages", runAPI},
 		{"worker", "run workflows and activities", runWorker},
 		{"migrate", "bring the database to this version's schema; with -app-user and APP_DATABASE_PASSWORD, make the application's login", runMigrate},
-		{"user", "add a user and print a new token; see watchfire user -h", runUser},
+		{"user", "list, add, change and disable users and their tokens; see watchfire user -h", runUser},
 		{"secrets", "keygen prints a keyset, extend adds a key to it, rotate seals the credentials with its newest key", runSecrets},
 		{"reconcile", "list the differences between the database and the workflow engine, or settle one; see watchfire reconcile -h", runReconcile},
 		{"config", "list every setting, without secrets", func(_ context.Context, _ []string, out io.Writer) error {
