@@ -62,6 +62,15 @@ func (w *world) owner(sql string) {
 	w.ok(err)
 }
 
+// ownerRow asks for a row as the owner of the database.
+func (w *world) ownerRow(sql string, args ...any) pgx.Row {
+	w.Helper()
+	conn, err := pgx.Connect(w.Context(), w.ownerURL)
+	w.ok(err)
+	w.Cleanup(func() { _ = conn.Close(context.WithoutCancel(w.Context())) })
+	return conn.QueryRow(w.Context(), sql, args...)
+}
+
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	s, ownerURL := storetest.New(t)

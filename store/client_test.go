@@ -66,7 +66,10 @@ func TestAuthenticate(t *testing.T) {
 	before := h.Statements()
 	u, err := h.Authenticate(t.Context(), hash("lasting"))
 	h.ok(err)
-	equal(t, "statements", h.Statements()-before, 4) // role, token, and the minute of its use
+	equal(t, "statements", h.Statements()-before, 5) // role and token; and once a minute role and use
+	_, err = h.Authenticate(t.Context(), hash("lasting"))
+	h.ok(err)
+	equal(t, "statements of the next", h.Statements()-before, 7)
 	equal(t, "user", u.User, h.acme.user)
 	u, err = h.Authenticate(t.Context(), hash("timely"))
 	h.ok(err)

@@ -74,13 +74,15 @@ func (r serviceTokenRow) model() models.ServiceToken {
 
 // The valid token with a hash, of a person or a machine; and that it was used, which is noted once a minute at most.
 const (
-	findToken = `select u.id, u.client_id, u.name, u.email, u.role, u.limited, t.id, t.invitation, null::jsonb
+	findToken = `select u.id, u.client_id, u.name, u.email, u.role, u.limited, t.id, t.invitation, null::jsonb,
+			coalesce(t.last_used_at <= now() - interval '1 minute', true)
 		from tokens t join users u on u.id = t.user_id
 		where t.hash = $1 and (t.expires_at is null or t.expires_at > now()) and u.disabled_at is null
-		union all select id, client_id, name, '', '` + string(models.RoleService) + `', false, id, false, operations
+		union all select id, client_id, name, '', '` + string(models.RoleService) + `', false, id, false, operations,
+			coalesce(last_used_at <= now() - interval '1 minute', true)
 		from service_tokens where hash = $1 and revoked_at is null and expires_at > now()`
 	noteUse = `update %[1]s set last_used_at = now() where id = (select id from %[1]s where hash = $1
-		and (last_used_at is null or last_used_at <= now() - interval '1 minute') for update skip locked)`
+		and coalesce(last_used_at <= now() - interval '1 minute', true) for update skip locked)`
 )
 
 // Authenticate returns the user, or the machine, whose token has this SHA-256. Unauthorized when there is none, it has
@@ -89,14 +91,16 @@ func (s *Store) Authenticate(ctx context.Context, tokenHash []byte) (models.Prin
 	var p models.Principal
 	var client uuid.NullUUID
 	var operations []byte
+	var isDue bool // to be noted as used
 	err := problem("authenticate", s.send(ctx, func(b *pgx.Batch) {
 		b.Queue(takeRole, roleSettings(logins.role(), uuid.Nil, false)...)
 		b.Queue(findToken, tokenHash).QueryRow(func(row pgx.Row) error {
-			return row.Scan(&p.ID, &client, &p.Name, &p.Email, &p.Role, &p.Limited, &p.Token, &p.Invitation, &operations)
+			return row.Scan(&p.ID, &client, &p.Name, &p.Email, &p.Role, &p.Limited, &p.Token, &p.Invitation, &operations, &isDue)
 		})
-		b.Queue(fmt.Sprintf(noteUse, "tokens"), tokenHash)
-		b.Queue(fmt.Sprintf(noteUse, "service_tokens"), tokenHash)
 	}))
+	if err == nil && isDue {
+		s.noteUse(ctx, tokenHash)
+	}
 	p.ClientID = client.UUID
 	switch {
 	case models.KindOf(err) == models.NotFound:
@@ -107,6 +111,15 @@ func (s *Store) Authenticate(ctx context.Context, tokenHash []byte) (models.Prin
 		}
 	}
 	return p, err
+}
+
+// noteUse notes that a token was used. When the database can only read, people still can.
+func (s *Store) noteUse(ctx context.Context, tokenHash []byte) {
+	_ = s.send(ctx, func(b *pgx.Batch) {
+		b.Queue(takeRole, roleSettings(logins.role(), uuid.Nil, false)...)
+		b.Queue(fmt.Sprintf(noteUse, "tokens"), tokenHash)
+		b.Queue(fmt.Sprintf(noteUse, "service_tokens"), tokenHash)
+	})
 }
 
 // CreateToken adds a bearer token of a user; the id is chosen when it is zero. NotFound: there is no such user.

@@ -134,7 +134,7 @@ func (s *Store) within(ctx context.Context, role string, client uuid.UUID, every
 	return problem("commit", err)
 }
 
-// start takes a connection from the pool and makes the first request on it, which must change nothing: when the
+// start takes a connection from the pool and makes the first request on it, which may be made twice: when the
 // connection turns out to be broken, as all are after the server was restarted, it is dropped and another one tried.
 func (s *Store) start(ctx context.Context, first func(*sql.Conn) error) (*sql.Conn, error) {
 	const tries = 10
@@ -169,7 +169,7 @@ func release(conn *sql.Conn, committed bool) {
 	_ = conn.Close() // fails when the pool has dropped it already
 }
 
-// send runs a batch that only reads, in one round trip: a batch without begin is a transaction of its own. Its first
+// send runs a batch that may run twice, such as one that only reads, in one round trip: a batch without begin is a transaction of its own. Its first
 // statement must take the role. fill queues the statements, for every connection that is tried.
 func (s *Store) send(ctx context.Context, fill func(*pgx.Batch)) error {
 	conn, err := s.start(ctx, func(c *sql.Conn) error {
