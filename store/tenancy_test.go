@@ -227,6 +227,61 @@ func TestTheSOCReadsEveryClientAndWritesNone(t *testing.T) {
 	equal(t, "changed alerts", len(ownerTexts(t, h.ownerURL, "select title from alerts where title = 'changed'")), 0)
 }
 
+// The database keeps the SOC's role within a user's reach in every table, whether it names a client or sees all, and takes
+// nothing for a client beyond it.
+func TestNoTableShowsMoreThanAUsersReach(t *testing.T) {
+	h := newHouse(t)
+	h.everything(h.acme)
+	h.everything(h.other)
+	limited := models.User{Role: models.RoleAnalyst, Limited: true}
+	h.ok(h.ForLogins(t.Context(), uuid.Nil, func(tx *store.Tx) error {
+		known, err := tx.AccountByEmail("lim@soc.example")
+		h.ok(err)
+		limited.ID = known.ID
+		_, _, err = tx.ChangeUser(known.ID, store.UserChange{Role: models.RoleAnalyst, Limited: true, Clients: []int{h.acme.Number}})
+		return err
+	}))
+	tables := append(ownerTexts(t, h.ownerURL, clientTables), "clients")
+	shown := 0
+	for _, table := range tables {
+		column := map[bool]string{true: "id", false: "client_id"}[table == "clients"]
+		if table == "user_reach" { // says who reaches whom, and nothing of a client
+			continue
+		}
+		for _, scope := range []store.Scope{h.By(limited).InEveryClient(t.Context()), h.By(limited).InClient(t.Context(), store.SOC, h.other.ID), h.By(limited).InClient(t.Context(), store.SOC, h.acme.ID)} {
+			ids, err := store.Run(scope, func(tx *store.Tx) ([]string, error) {
+				return tx.Texts("select distinct " + column + "::text from " + table + " where " + column + " is not null")
+			})
+			if models.KindOf(err) == models.Forbidden {
+				continue
+			}
+			h.ok(err)
+			shown += len(ids)
+			if slices.Contains(ids, h.other.ID.String()) {
+				t.Errorf("%s shows the rows of a client out of reach", table)
+			}
+		}
+	}
+	if shown < 30 {
+		t.Errorf("%d reads show something: the test does not reach the tables", shown)
+	}
+	h.ok(h.By(limited).ForClient(t.Context(), store.SOC, h.other.ID, func(tx *store.Tx) error { return tx.Exec("update alerts set title = 'changed'") }))
+	equal(t, "changed alerts", len(ownerTexts(t, h.ownerURL, "select title from alerts where title = 'changed'")), 0)
+	h.fails(h.By(limited).ForClient(t.Context(), store.SOC, h.other.ID, func(tx *store.Tx) error {
+		_, _, err := tx.ReceiveAlert(newAlert("f", "t"), nil, "x")
+		return err
+	}), models.Forbidden)
+	h.ok(h.ForLogins(t.Context(), uuid.Nil, func(tx *store.Tx) error {
+		_, _, err := tx.ChangeUser(limited.ID, store.UserChange{Role: models.RoleAnalyst, Disabled: true})
+		return err
+	}))
+	for _, scope := range []store.Scope{h.By(limited).InEveryClient(t.Context()), h.By(h.acme.user).InClient(t.Context(), store.Portal, h.other.ID)} {
+		h.fails(scope(func(*store.Tx) error { return nil }), models.Unauthorized)
+	}
+	_, _, _, err := h.By(limited).RecordedCommand(t.Context(), store.SOC, uuid.Nil, "SI-1001-0001", "x")
+	h.fails(err, models.Unauthorized)
+}
+
 func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 	h := newHouse(t)
 	i := h.everything(h.acme)
@@ -315,13 +370,25 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 		"a worker changes the caller's secret": {store.Worker, func(tx *store.Tx) error {
 			return tx.Exec("update clients set caller_secret = id")
 		}},
-		"a worker reads tokens":         {store.Worker, func(tx *store.Tx) error { return tx.Exec("select hash from tokens") }},
-		"the SOC reads addresses":       {store.SOC, func(tx *store.Tx) error { return tx.Exec("select email from users") }},
-		"a worker removes an event":     {store.Worker, func(tx *store.Tx) error { return tx.Exec("delete from events") }},
-		"a worker changes an event":     {store.Worker, func(tx *store.Tx) error { return tx.Exec("update events set type = 'x'") }},
-		"a worker switches a trigger":   {store.Worker, func(tx *store.Tx) error { return tx.Exec("alter table events disable trigger all") }},
-		"a worker lifts row security":   {store.Worker, func(tx *store.Tx) error { return tx.Exec("alter table events disable row level security") }},
-		"a worker makes a table":        {store.Worker, func(tx *store.Tx) error { return tx.Exec("create table public.x (y int)") }},
+		"a worker reads tokens":       {store.Worker, func(tx *store.Tx) error { return tx.Exec("select hash from tokens") }},
+		"the SOC reads addresses":     {store.SOC, func(tx *store.Tx) error { return tx.Exec("select email from users") }},
+		"a worker removes an event":   {store.Worker, func(tx *store.Tx) error { return tx.Exec("delete from events") }},
+		"a worker changes an event":   {store.Worker, func(tx *store.Tx) error { return tx.Exec("update events set type = 'x'") }},
+		"a worker switches a trigger": {store.Worker, func(tx *store.Tx) error { return tx.Exec("alter table events disable trigger all") }},
+		"a worker lifts row security": {store.Worker, func(tx *store.Tx) error { return tx.Exec("alter table events disable row level security") }},
+		"a worker makes a table":      {store.Worker, func(tx *store.Tx) error { return tx.Exec("create table public.x (y int)") }},
+		"the portal lets a disabled user decide": {store.Portal, func(tx *store.Tx) error {
+			h.ok(tx.Exec("update users set disabled_at = now() where id = ?", h.acme.user.ID))
+			return tx.SaveDecision(decision(h.acme, i.Reference, "late"))
+		}},
+		"the portal reads hashes of service tokens": {store.Portal, func(tx *store.Tx) error { return tx.Exec("select hash from service_tokens") }},
+		"the portal reads tokens":                   {store.Portal, func(tx *store.Tx) error { return tx.Exec("select prefix from tokens") }},
+		"the portal renames a user":                 {store.Portal, func(tx *store.Tx) error { return tx.Exec("update users set email = 'x'") }},
+		"the portal makes a user of the SOC": {store.Portal, func(tx *store.Tx) error {
+			return tx.Exec("insert into users (id, client_id, name, email, role) values (?, null, 'x', 'x', 'operator')", uuid.New())
+		}},
+		"the SOC widens its reach":      {store.SOC, func(tx *store.Tx) error { return tx.Exec("update users set limited = false") }},
+		"the SOC disables a user":       {store.SOC, func(tx *store.Tx) error { return tx.Exec("update users set disabled_at = now()") }},
 		"the SOC changes an identifier": {store.SOC, func(tx *store.Tx) error { return tx.Exec("update alerts set client_id = id") }},
 	} {
 		t.Run(name, func(t *testing.T) {
