@@ -150,10 +150,10 @@ func TestAnAdminManagesTheirOwnUsersAlone(t *testing.T) {
 		return w.send(w.request(who, http.MethodPut, users+"/"+of.String(), map[string]any{"role": role, "disabled": disabled}))
 	}
 	own := w.users["admin"].ID
-	w.must(http.StatusConflict, change("admin", own, "viewer", false))    // one's own role
 	w.must(http.StatusConflict, change("operator", own, "viewer", false)) // the last admin's
 	w.must(http.StatusConflict, change("operator", own, "admin", true))
 	w.must(http.StatusOK, change("admin", invited.User.ID, "admin", false))
+	w.must(http.StatusConflict, change("admin", own, "viewer", false)) // one's own role, though there is another admin
 	w.must(http.StatusOK, change("operator", own, "viewer", false))
 	w.must(http.StatusConflict, change("operator", invited.User.ID, "admin", true))
 	operator := "/api/v1/users/" + w.users["operator"].ID.String()

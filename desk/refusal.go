@@ -35,8 +35,8 @@ func (r *Refusals) Note(one models.Refusal) {
 	r.counts[one]++
 }
 
-// take returns what was counted since the last call.
-func (r *Refusals) take() []models.Refusal {
+// drain returns what was counted since the last call.
+func (r *Refusals) drain() []models.Refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	list := make([]models.Refusal, 0, len(r.counts))
@@ -53,7 +53,7 @@ func (d *Desk) NoteRefusal(r models.Refusal) { d.refusals.Note(r) }
 
 // WriteRefusals writes what NoteRefusal counted. When the database does not take it, it is lost but for the log.
 func (d *Desk) WriteRefusals(ctx context.Context) {
-	list := d.refusals.take()
+	list := d.refusals.drain()
 	if err := d.store.NoteRefusals(ctx, list); err != nil {
 		d.log.ErrorContext(ctx, "refusals were not kept", "callers", len(list), "error", err.Error())
 	}

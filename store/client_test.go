@@ -145,6 +145,12 @@ func TestDecisions(t *testing.T) {
 		h.fails(err, models.NotFound)
 		return nil
 	})
+	h.ok(h.ForLogins(t.Context(), h.acme.ID, func(tx *store.Tx) error {
+		_, _, err := tx.ChangeUser(h.acme.user.ID, store.UserChange{Role: h.acme.user.Role, Disabled: true})
+		return err
+	}))
+	h.fails(save(func(d *store.Decision) { d.RequestID = "late" }), models.Forbidden)
+	h.ok(save(func(d *store.Decision) { d.RequestID, d.Said = "recovered", store.Said{} })) // by a restore, of long ago
 }
 
 func TestARefusedDecisionIsWorthNothingUntilItIsSaidAgain(t *testing.T) {

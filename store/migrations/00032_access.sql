@@ -96,8 +96,9 @@ end
 $$;
 -- +goose StatementEnd
 
--- Nobody decides for the client once they are disabled, whatever the program believes.
-create policy enabled_only on client_decisions as restrictive for insert to watchfire_portal with check (not exists (
+-- Nobody decides for the client once they are disabled, whatever the program believes. A row without a role is one that a
+-- restore recovers: it was decided long ago.
+create policy enabled_only on client_decisions as restrictive for insert to watchfire_portal with check (role is null or not exists (
     select from users u where u.client_id = client_decisions.client_id and u.id = client_decisions.user_id and u.disabled_at is not null));
 
 -- The role of logins changes the users of clients for operators, and everybody's own tokens.
