@@ -272,14 +272,15 @@ type DecisionInput struct {
 // person. It is what runs ask from before FindDecision.
 func (r *Records) HasDecision(ctx context.Context, in DecisionInput) (bool, error) {
 	found, err := r.FindDecision(ctx, in)
-	return found.Backed, err
+	return found.Backed && !found.Disabled, err
 }
 
 // Decision is what the store knows of a decision.
 type Decision struct {
-	Backed bool // the client's own row says the same, and was not refused
-	Old    bool // the row is from before rows said more: nobody knows what it answers
-	Seq    int  // of the last event that the store had when it was said last
+	Backed   bool // the client's own row says the same, and was not refused
+	Disabled bool `json:",omitempty"` // the user was disabled since
+	Old      bool // the row is from before rows said more: nobody knows what it answers
+	Seq      int  // of the last event that the store had when it was said last
 }
 
 // FindDecision looks for the client's own row behind a command: the same request, command and body, of the same person in
@@ -293,9 +294,24 @@ func (r *Records) FindDecision(ctx context.Context, in DecisionInput) (found Dec
 		found.Old, found.Seq = d.Said == (store.Said{}), d.Said.Seq
 		found.Backed = stands && d.Command == in.Command && d.UserID.String() == in.UserID && d.Fingerprint == in.Fingerprint &&
 			(found.Old || d.Said.Role == in.Role && d.Said.Person == in.Person && d.Said.Via == in.Via)
+		if err == nil {
+			found.Disabled, err = tx.MayNotAct(d.UserID)
+		}
 		return err
 	})
 	return found, err
+}
+
+// SenderInput names a user of the SOC who sent a command.
+type SenderInput struct {
+	ClientID uuid.UUID
+	UserID   uuid.UUID
+}
+
+// MayNotAct reports whether a user of the SOC is known to have lost the right to act for a client since they sent a
+// command: they are disabled, or their reach does not hold the client any more.
+func (r *Records) MayNotAct(ctx context.Context, in SenderInput) (bool, error) {
+	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (bool, error) { return tx.MayNotAct(in.UserID) })
 }
 
 // StatementInput names what a contact is said to have said.
@@ -330,6 +346,10 @@ func (r *Records) FindStatement(ctx context.Context, in StatementInput) (found S
 			return nil
 		}
 		c, err := tx.Contact(in.Contact)
+		if in.Approval != "" && !c.RemovedAt.IsZero() { // who is no contact any more does not speak for the client
+			found = Statement{}
+			return err
+		}
 		found.Person = models.PersonOf(c.Email)
 		return err
 	})

@@ -111,3 +111,69 @@ func TestAStatementIsBackedByTheContactsOwnRowOnly(t *testing.T) {
 		}
 	}
 }
+
+// What was said counts for nothing when whoever said it has lost the right before it is judged.
+func TestWhoHasLostTheRightSaysNothing(t *testing.T) {
+	o := newOffice(t)
+	db, ref, client := o.ledger.Store, o.effect.Incident, o.effect.ClientID
+	body := `{"approval":"a1"}`
+	user, err := db.CreateUser(t.Context(), models.User{ClientID: client, Name: "R", Email: "r@acme.example", Role: models.RoleResponder})
+	o.ok(err)
+	analyst, err := db.CreateUser(t.Context(), models.User{Name: "A", Email: "a@soc.example", Role: models.RoleAnalyst})
+	o.ok(err)
+	decision := activities.DecisionInput{
+		ClientID: client, Reference: ref, RequestID: "d-1", Command: "approve", UserID: user.ID.String(), Role: models.RoleResponder, Person: "p",
+		Via: "api", Fingerprint: incident.Fingerprint("approve", []byte(body)),
+	}
+	o.as(store.Portal, func(tx *store.Tx) error {
+		return tx.SaveDecision(store.Decision{
+			RequestID: "d-1", Incident: ref, Command: "approve", UserID: user.ID, Fingerprint: decision.Fingerprint, At: o.now,
+			Said: store.Said{Role: models.RoleResponder, Person: "p", Via: "api", Body: body, Seq: 5},
+		})
+	})
+	contact := o.hires("first", models.Hours{})
+	for key, e := range map[notify.Key]notify.Effect{
+		notify.KeyAcknowledge: notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 1, 1, contact.ID),
+		notify.KeyDeny:        notify.CallEffect(ref, client, 1, 1, 1, contact.ID),
+	} {
+		o.as(store.Hooks, func(tx *store.Tx) error {
+			return tx.SaveStatement(store.Statement{Effect: e.Key, Key: key, Incident: ref, Contact: contact.ID, Seq: 6, At: o.now})
+		})
+	}
+	judge := func() (lost, hasDecision, analystLost, consents, denies bool) {
+		d, err := o.records.FindDecision(t.Context(), decision)
+		o.ok(err)
+		had, err := o.records.HasDecision(t.Context(), decision)
+		o.ok(err)
+		a, err := o.records.MayNotAct(t.Context(), activities.SenderInput{ClientID: client, UserID: analyst.ID})
+		o.ok(err)
+		yes, err := o.records.FindStatement(t.Context(), activities.StatementInput{ClientID: client, Reference: ref, Contact: contact.ID, Key: notify.KeyAcknowledge, Approval: "a1"})
+		o.ok(err)
+		other, err := o.records.FindStatement(t.Context(), activities.StatementInput{ClientID: client, Reference: ref, Contact: contact.ID, Key: notify.KeyDeny})
+		o.ok(err)
+		return d.Disabled, had, a, yes.Known, other.Known
+	}
+	if lost, had, analystLost, consents, denies := judge(); lost || !had || analystLost || !consents || !denies {
+		t.Errorf("at first: %v %v %v %v %v", lost, had, analystLost, consents, denies)
+	}
+	change := func(of, id uuid.UUID, c store.UserChange) {
+		o.ok(db.ForLogins(t.Context(), of, func(tx *store.Tx) error {
+			_, _, err := tx.ChangeUser(id, c)
+			return err
+		}))
+	}
+	change(client, user.ID, store.UserChange{Role: models.RoleResponder, Disabled: true})
+	change(uuid.Nil, analyst.ID, store.UserChange{Role: models.RoleAnalyst, Limited: true})
+	o.as(store.SOC, func(tx *store.Tx) error { return tx.RemoveContact(contact.ID, o.now) })
+	if lost, had, analystLost, consents, denies := judge(); !lost || had || !analystLost || consents || !denies {
+		t.Errorf("at last: %v %v %v %v %v", lost, had, analystLost, consents, denies)
+	}
+	change(uuid.Nil, analyst.ID, store.UserChange{Role: models.RoleAnalyst})
+	if _, _, analystLost, _, _ := judge(); analystLost {
+		t.Error("an analyst who sees all clients again may not act")
+	}
+	change(uuid.Nil, analyst.ID, store.UserChange{Role: models.RoleAnalyst, Disabled: true})
+	if _, _, analystLost, _, _ := judge(); !analystLost {
+		t.Error("a disabled analyst may act")
+	}
+}

@@ -19,86 +19,108 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// callers are the columns of the matrix. The stranger is an admin of another client.
-var callers = []string{"", "analyst", "lead", "operator", "viewer", "responder", "admin", "stranger"}
+// callers are the columns of the matrix. The stranger is an admin of another client, the limited one an analyst whose reach
+// is the other client, and the machine has a service token of Acme's for each operation that such a token may name.
+var callers = []string{"", "analyst", "lead", "operator", "viewer", "responder", "admin", "stranger", "limited", "machine"}
 
 // matrix holds the answer of every operation to every caller, about things of Acme. An operation that is not here fails
 // the test. 2 stands for any 2xx.
 var matrix = map[string]string{
-	//                 anon analyst lead operator viewer responder admin stranger
-	"list-clients":            "401 2 2 2 403 403 403 403",
-	"create-client":           "401 403 2 2 403 403 403 403",
-	"get-client":              "401 2 2 2 2 2 2 404",
-	"update-client":           "401 403 2 2 403 403 403 404",
-	"list-contacts":           "401 2 2 2 2 2 2 404",
-	"create-contact":          "401 2 2 2 403 403 403 404",
-	"update-contact":          "401 2 2 2 403 403 403 404",
-	"remove-contact":          "401 2 2 2 403 403 403 404",
-	"verify-channel":          "401 2 2 2 403 403 403 404",
-	"test-channel":            "401 2 2 2 403 403 403 404",
-	"confirm-channel":         "401 2 2 2 403 403 403 404",
-	"list-contact-deliveries": "401 2 2 2 403 403 403 404",
-	"get-plan":                "401 2 2 2 2 2 2 404",
-	"check-go-live":           "401 2 2 2 2 2 2 404",
-	"get-caller-code":         "401 2 2 2 2 2 2 404",
-	"start-fire-drill":        "401 2 2 403 403 403 403 404",
+	//                 anon analyst lead operator viewer responder admin stranger limited machine
+	"list-clients":            "401 2 2 2 403 403 403 403 2 403",
+	"create-client":           "401 403 2 2 403 403 403 403 403 403",
+	"get-client":              "401 2 2 2 2 2 2 404 404 403",
+	"update-client":           "401 403 2 2 403 403 403 404 404 403",
+	"list-contacts":           "401 2 2 2 2 2 2 404 404 403",
+	"create-contact":          "401 2 2 2 403 403 403 404 404 403",
+	"update-contact":          "401 2 2 2 403 403 403 404 404 403",
+	"remove-contact":          "401 2 2 2 403 403 403 404 404 403",
+	"verify-channel":          "401 2 2 2 403 403 403 404 404 403",
+	"test-channel":            "401 2 2 2 403 403 403 404 404 403",
+	"confirm-channel":         "401 2 2 2 403 403 403 404 404 403",
+	"list-contact-deliveries": "401 2 2 2 403 403 403 404 404 403",
+	"get-plan":                "401 2 2 2 2 2 2 404 404 403",
+	"check-go-live":           "401 2 2 2 2 2 2 404 404 403",
+	"get-caller-code":         "401 2 2 2 2 2 2 404 404 403",
+	"start-fire-drill":        "401 2 2 403 403 403 403 404 404 403",
 
-	"get-response-authority":     "401 2 2 2 2 2 2 404",
-	"draft-response-authority":   "401 403 2 2 403 403 403 404",
-	"sign-response-authority":    "401 409 409 409 403 403 2 404",
-	"dry-run-response-authority": "401 2 2 2 2 2 2 404",
-	"list-edr-products":          "401 2 2 2 403 403 403 403",
-	"get-edr":                    "401 2 2 2 403 403 403 404",
-	"list-isolations":            "401 2 2 2 2 2 2 404",
-	"set-edr-credentials":        "401 403 2 2 403 403 403 404",
-	"remove-edr-credentials":     "401 403 2 2 403 403 403 404",
-	"check-edr-connection":       "401 2 2 2 403 403 403 404",
-	"pause-isolation":            "401 403 2 2 403 403 2 404",
-	"resume-isolation":           "401 403 2 2 403 403 2 404",
-	"list-audit-log":             "401 2 2 2 403 403 2 404",
+	"get-response-authority":     "401 2 2 2 2 2 2 404 404 403",
+	"draft-response-authority":   "401 403 2 2 403 403 403 404 404 403",
+	"sign-response-authority":    "401 409 409 409 403 403 2 404 404 403",
+	"dry-run-response-authority": "401 2 2 2 2 2 2 404 404 403",
+	"list-edr-products":          "401 2 2 2 403 403 403 403 2 403",
+	"get-edr":                    "401 2 2 2 403 403 403 404 404 403",
+	"list-isolations":            "401 2 2 2 2 2 2 404 404 403",
+	"set-edr-credentials":        "401 403 2 2 403 403 403 404 404 403",
+	"remove-edr-credentials":     "401 403 2 2 403 403 403 404 404 403",
+	"check-edr-connection":       "401 2 2 2 403 403 403 404 404 403",
+	"pause-isolation":            "401 403 2 2 403 403 2 404 404 403",
+	"resume-isolation":           "401 403 2 2 403 403 2 404 404 403",
+	"list-audit-log":             "401 2 2 2 403 403 2 404 404 403",
 
-	"list-alarms":     "401 403 403 2 403 403 403 403",
-	"decode-payloads": "401 403 403 2 403 403 403 403",
+	"list-soc-users":              "401 403 2 2 403 403 403 403 403 403",
+	"invite-soc-user":             "401 403 403 2 403 403 403 403 403 403",
+	"update-soc-user":             "401 403 403 2 403 403 403 403 403 403",
+	"list-client-users":           "401 403 2 2 403 403 2 404 404 403",
+	"invite-client-user":          "401 403 403 2 403 403 2 404 404 403",
+	"update-client-user":          "401 403 403 2 403 403 2 404 404 403",
+	"list-tokens":                 "401 2 2 2 2 2 2 2 2 403",
+	"create-token":                "401 2 2 2 2 2 2 2 2 403",
+	"revoke-token":                "401 2 2 2 2 2 2 2 2 403",
+	"list-soc-service-tokens":     "401 403 2 2 403 403 403 403 403 403",
+	"create-soc-service-token":    "401 403 2 2 403 403 403 403 403 403",
+	"revoke-soc-service-token":    "401 403 2 2 403 403 403 403 403 403",
+	"list-client-service-tokens":  "401 403 2 2 403 403 2 404 404 403",
+	"create-client-service-token": "401 403 2 2 403 403 2 404 404 403",
+	"revoke-client-service-token": "401 403 2 2 403 403 2 404 404 403",
+	"list-soc-audit-log":          "401 403 2 2 403 403 403 403 403 403",
+	"list-refusals":               "401 403 2 2 403 403 403 403 403 403",
 
-	"list-alerts":   "401 2 2 2 403 403 403 403",
-	"receive-alert": "401 2 2 2 403 403 403 403",
-	"receive-ocsf":  "401 2 2 2 403 403 403 403",
-	"get-alert":     "401 2 2 2 403 403 403 403",
-	"get-alert-raw": "401 2 2 2 403 403 403 403",
+	"report-suspicion": "401 409 409 409 403 2 2 404 404 403",
+	"list-reports":     "401 2 2 2 2 2 2 404 404 403",
 
-	"list-incidents":   "401 2 2 2 2 2 2 2",
-	"open-incident":    "401 2 2 403 403 403 403 403",
-	"get-incident":     "401 2 2 2 2 2 2 404",
-	"list-events":      "401 2 2 2 2 2 2 404",
-	"list-deliveries":  "401 2 2 2 2 2 2 404",
-	"get-drill-report": "401 2 2 2 2 2 2 404",
-	"list-revisions":   "401 2 2 2 2 2 2 404",
-	"get-revision":     "401 2 2 2 2 2 2 404",
+	"list-alarms":     "401 403 403 2 403 403 403 403 403 403",
+	"decode-payloads": "401 403 403 2 403 403 403 403 403 403",
 
-	"assess":                  "401 2 2 403 403 403 403 404",
-	"publish":                 "401 2 2 403 403 403 403 404",
-	"expedite":                "401 2 2 403 403 403 403 404",
-	"revise":                  "401 2 2 403 403 403 403 404",
-	"dismiss":                 "401 2 2 403 403 403 403 404",
-	"comment":                 "401 2 2 403 403 2 2 404",
-	"ask-question":            "401 2 2 403 403 403 403 404",
-	"answer-question":         "401 409 409 409 403 2 2 404",
-	"recommend":               "401 2 2 403 403 403 403 404",
-	"settle-recommendation":   "401 409 409 409 403 2 2 404",
-	"recommend-response-team": "401 2 2 403 403 403 403 404",
-	"isolate":                 "401 2 2 403 403 403 403 404",
-	"release":                 "401 2 2 403 403 2 2 404",
-	"keep-isolated":           "401 409 409 409 403 2 2 404",
-	"approve":                 "401 409 409 409 403 2 2 404",
-	"deny":                    "401 409 409 409 403 2 2 404",
-	"extend-isolation":        "401 409 409 403 403 2 2 404",
-	"acknowledge":             "401 409 409 409 2 2 2 404",
-	"complete-task":           "401 2 2 2 403 403 403 404",
-	"verify":                  "401 2 2 403 403 403 403 404",
-	"request-closure":         "401 409 409 409 403 2 2 404",
-	"confirm-closure":         "401 409 409 409 403 2 2 404",
-	"withdraw-closure":        "401 409 409 409 403 2 2 404",
-	"give-feedback":           "401 409 409 409 2 2 2 404",
+	"list-alerts":   "401 2 2 2 403 403 403 403 2 403",
+	"receive-alert": "401 2 2 2 403 403 403 403 404 2",
+	"receive-ocsf":  "401 2 2 2 403 403 403 403 404 2",
+	"get-alert":     "401 2 2 2 403 403 403 403 404 403",
+	"get-alert-raw": "401 2 2 2 403 403 403 403 404 403",
+
+	"list-incidents":   "401 2 2 2 2 2 2 2 2 403",
+	"open-incident":    "401 2 2 403 403 403 403 403 404 403",
+	"get-incident":     "401 2 2 2 2 2 2 404 404 403",
+	"list-events":      "401 2 2 2 2 2 2 404 404 403",
+	"list-deliveries":  "401 2 2 2 2 2 2 404 404 403",
+	"get-drill-report": "401 2 2 2 2 2 2 404 404 403",
+	"list-revisions":   "401 2 2 2 2 2 2 404 404 403",
+	"get-revision":     "401 2 2 2 2 2 2 404 404 403",
+
+	"assess":                  "401 2 2 403 403 403 403 404 404 403",
+	"publish":                 "401 2 2 403 403 403 403 404 404 403",
+	"expedite":                "401 2 2 403 403 403 403 404 404 403",
+	"revise":                  "401 2 2 403 403 403 403 404 404 403",
+	"dismiss":                 "401 2 2 403 403 403 403 404 404 403",
+	"comment":                 "401 2 2 403 403 2 2 404 404 403",
+	"ask-question":            "401 2 2 403 403 403 403 404 404 403",
+	"answer-question":         "401 409 409 409 403 2 2 404 404 403",
+	"recommend":               "401 2 2 403 403 403 403 404 404 403",
+	"settle-recommendation":   "401 409 409 409 403 2 2 404 404 403",
+	"recommend-response-team": "401 2 2 403 403 403 403 404 404 403",
+	"isolate":                 "401 2 2 403 403 403 403 404 404 403",
+	"release":                 "401 2 2 403 403 2 2 404 404 403",
+	"keep-isolated":           "401 409 409 409 403 2 2 404 404 403",
+	"approve":                 "401 409 409 409 403 2 2 404 404 403",
+	"deny":                    "401 409 409 409 403 2 2 404 404 403",
+	"extend-isolation":        "401 409 409 403 403 2 2 404 404 403",
+	"acknowledge":             "401 409 409 409 2 2 2 404 404 403",
+	"complete-task":           "401 2 2 2 403 403 403 404 404 403",
+	"verify":                  "401 2 2 403 403 403 403 404 404 403",
+	"request-closure":         "401 409 409 409 403 2 2 404 404 403",
+	"confirm-closure":         "401 409 409 409 403 2 2 404 404 403",
+	"withdraw-closure":        "401 409 409 409 403 2 2 404 404 403",
+	"give-feedback":           "401 409 409 409 2 2 2 404 404 403",
 }
 
 func TestEveryOperationAnswersEveryRoleAsTheMatrixSays(t *testing.T) {
@@ -149,6 +171,10 @@ func (w *world) example(who, method, path string, op *openapi3.Operation) *http.
 	switch {
 	case strings.Contains(path, "{version}"):
 		replace = append(replace, "{version}", strconv.Itoa(w.draft("at all")))
+	case strings.HasSuffix(path, "/users/{id}"):
+		replace = append(replace, "{id}", w.guest(op.OperationID).String())
+	case strings.HasSuffix(path, "tokens/{id}"):
+		replace = append(replace, "{id}", w.spare(op.OperationID, who))
 	case op.OperationID == "remove-edr-credentials" && w.users[who].Role.Side() == models.SideSOC: // no device of this one is isolated
 		replace[1] = strconv.Itoa(w.newClient(w.newKey()).Number)
 	case op.OperationID == "check-edr-connection", op.OperationID == "get-edr":
@@ -184,10 +210,50 @@ func (w *world) completed(operation string, body map[string]any, contact uuid.UU
 		body["alerts"] = []string{w.alert()}
 	case "ask-question":
 		body["deadline"] = time.Now().Add(time.Hour)
+	case "invite-soc-user", "invite-client-user":
+		body["email"] = w.newKey() + "@users.example"
+	case "create-token", "create-soc-service-token", "create-client-service-token":
+		body["name"] = w.newKey()
+	case "receive-alert":
+		body["source"] = "integration" // the one that a machine of the client may name
+	case "update-soc-user":
+		body["clients"] = []int{w.acme.Number}
 	case "confirm-channel":
 		body["code"] = w.code(contact, models.ChannelSMS)
 	}
 	return body
+}
+
+// guest makes a user of the SOC or of Acme, whom an operation may change.
+func (w *world) guest(operation string) uuid.UUID {
+	w.Helper()
+	u := models.User{ClientID: w.acme.ID, Name: "Guest", Email: w.newKey() + "@users.example", Role: models.RoleViewer}
+	if operation == "update-soc-user" {
+		u.ClientID, u.Role = uuid.Nil, models.RoleAnalyst
+	}
+	u, err := w.store.CreateUser(w.Context(), u)
+	w.ok(err)
+	return u.ID
+}
+
+// spare makes a token that an operation may revoke: one of the caller's own, or a service token.
+func (w *world) spare(operation, who string) string {
+	w.Helper()
+	var made struct{ Token struct{ ID string } }
+	body := map[string]any{"name": w.newKey(), "operations": []string{"receive-alert"}}
+	switch operation {
+	case "revoke-soc-service-token":
+		w.must(http.StatusCreated, w.post("operator", "/api/v1/service-tokens", body)).into(w, &made)
+	case "revoke-client-service-token":
+		w.must(http.StatusCreated, w.post("operator", w.clientPath("service-tokens"), body)).into(w, &made)
+	default:
+		delete(body, "operations")
+		if who == "" || who == "machine" {
+			who = "analyst"
+		}
+		w.must(http.StatusCreated, w.post(who, "/api/v1/tokens", body)).into(w, &made)
+	}
+	return made.Token.ID
 }
 
 // ripe returns an incident of Acme that is ready for an operation. Users of the client always get one they can see.

@@ -63,6 +63,15 @@ func (w *world) owner(sql string) {
 	w.ok(err)
 }
 
+// ownerRow asks for a row as the owner of the database.
+func (w *world) ownerRow(sql string, args ...any) pgx.Row {
+	w.Helper()
+	conn, err := pgx.Connect(w.Context(), w.ownerURL)
+	w.ok(err)
+	w.Cleanup(func() { _ = conn.Close(context.WithoutCancel(w.Context())) })
+	return conn.QueryRow(w.Context(), sql, args...)
+}
+
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	s, ownerURL := storetest.New(t)
@@ -101,6 +110,9 @@ func newWorld(t testing.TB) *world {
 		w.newUser(string(role), w.acme.ID, role)
 	}
 	w.newUser("stranger", w.other.ID, models.RoleAdmin)
+	w.newUser("limited", uuid.Nil, models.RoleAnalyst)
+	w.limit("limited", w.other.Number)
+	w.newMachine("machine", w.acme.Number)
 	return w
 }
 
@@ -141,6 +153,34 @@ func (w *world) newUser(name string, client uuid.UUID, role models.Role) {
 	secret, hash := auth.NewToken()
 	w.ok(w.store.CreateToken(w.Context(), models.Token{UserID: u.ID, Hash: hash}))
 	w.users[name], w.tokens[name] = u, secret
+}
+
+// limit narrows the reach of a user of the SOC.
+func (w *world) limit(name string, clients ...int) {
+	w.Helper()
+	w.change(name, store.UserChange{Role: w.users[name].Role, Limited: true, Clients: clients})
+}
+
+// change changes a user as an operator does.
+func (w *world) change(name string, to store.UserChange) {
+	w.Helper()
+	u, number := w.users[name], 0
+	switch u.ClientID {
+	case w.acme.ID:
+		number = w.acme.Number
+	case w.other.ID:
+		number = w.other.Number
+	}
+	_, err := w.desk.ChangeUser(w.Context(), w.users["operator"], number, u.ID, to)
+	w.ok(err)
+}
+
+// newMachine makes a service token of the client with a number, or of the SOC for 0, for every operation it may name.
+func (w *world) newMachine(name string, number int) {
+	w.Helper()
+	_, secret, err := w.desk.CreateServiceToken(w.Context(), w.users["operator"], number, name, auth.ServiceOperations(), 90)
+	w.ok(err)
+	w.tokens[name] = secret
 }
 
 func (w *world) ok(err error) {

@@ -29,27 +29,27 @@ func TestATokenIsLongRandomAndStoredHashed(t *testing.T) {
 	}
 }
 
-type users map[string]models.User
+type users map[string]models.Principal
 
-func (u users) Authenticate(_ context.Context, hash []byte) (models.User, error) {
+func (u users) Authenticate(_ context.Context, hash []byte) (models.Principal, error) {
 	if found, ok := u[string(hash)]; ok {
 		return found, nil
 	}
-	return models.User{}, models.Errorf(models.Unauthorized, "unknown token")
+	return models.Principal{}, models.Errorf(models.Unauthorized, "unknown token")
 }
 
 func TestOnlyAKnownTokenNamesItsUser(t *testing.T) {
 	secret, hash := auth.NewToken()
 	stranger, _ := auth.NewToken()
-	known := models.User{ID: uuid.New(), Role: models.RoleAnalyst}
+	known := models.Principal{User: models.User{ID: uuid.New(), Role: models.RoleAnalyst}}
 	a := auth.New(users{string(hash): known})
 
-	if u, err := a.User(t.Context(), secret); err != nil || u.ID != known.ID {
+	if u, err := a.Principal(t.Context(), secret); err != nil || u.ID != known.ID {
 		t.Errorf("the known token was refused: %v", err)
 	}
 	var words string
 	for _, bad := range []string{"", "wf_", secret[:45], secret + "A", "xx_" + secret[3:], stranger, "wf_" + string(make([]byte, 43))} {
-		_, err := a.User(t.Context(), bad)
+		_, err := a.Principal(t.Context(), bad)
 		if models.KindOf(err) != models.Unauthorized {
 			t.Errorf("a bad token of length %d gives %v", len(bad), err)
 			continue
@@ -65,7 +65,7 @@ func TestOnlyAKnownTokenNamesItsUser(t *testing.T) {
 
 func TestAFailingDatabaseIsNotAWrongToken(t *testing.T) {
 	secret, _ := auth.NewToken()
-	_, err := auth.New(down{}).User(t.Context(), secret)
+	_, err := auth.New(down{}).Principal(t.Context(), secret)
 	if err == nil || models.KindOf(err) == models.Unauthorized {
 		t.Errorf("got %v", err)
 	}
@@ -73,8 +73,8 @@ func TestAFailingDatabaseIsNotAWrongToken(t *testing.T) {
 
 type down struct{}
 
-func (down) Authenticate(context.Context, []byte) (models.User, error) {
-	return models.User{}, errors.New("connection refused")
+func (down) Authenticate(context.Context, []byte) (models.Principal, error) {
+	return models.Principal{}, errors.New("connection refused")
 }
 
 // The table and the incident must agree on who may give a command.

@@ -6,9 +6,10 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// Users finds the user of a stored token; store.Store does. It returns Unauthorized for an unknown or expired one.
+// Users finds the user, or the machine, of a stored token; store.Store does. It returns Unauthorized for an unknown or
+// expired one.
 type Users interface {
-	Authenticate(ctx context.Context, tokenHash []byte) (models.User, error)
+	Authenticate(ctx context.Context, tokenHash []byte) (models.Principal, error)
 }
 
 // Authenticator identifies the sender of a request.
@@ -17,16 +18,16 @@ type Authenticator struct{ users Users }
 // New makes an Authenticator.
 func New(users Users) *Authenticator { return &Authenticator{users} }
 
-// User returns the user a bearer token belongs to. It returns Unauthorized, with the same words, for a token that
-// is missing, malformed, unknown or expired.
-func (a *Authenticator) User(ctx context.Context, bearer string) (models.User, error) {
+// Principal returns whom a bearer token belongs to. It returns Unauthorized, with the same words, for a token that is
+// missing, malformed, unknown, revoked or expired.
+func (a *Authenticator) Principal(ctx context.Context, bearer string) (models.Principal, error) {
 	hash, ok := Hash(bearer)
 	if !ok {
-		return models.User{}, unauthorized()
+		return models.Principal{}, unauthorized()
 	}
 	u, err := a.users.Authenticate(ctx, hash)
 	if models.KindOf(err) == models.Unauthorized || models.KindOf(err) == models.NotFound {
-		return models.User{}, unauthorized()
+		return models.Principal{}, unauthorized()
 	}
 	return u, err
 }

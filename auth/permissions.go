@@ -18,6 +18,12 @@ var (
 	mayPauseIsolation = []models.Role{models.RoleLead, models.RoleOperator, models.RoleAdmin}
 	// auditReaders read the audit log of a client.
 	auditReaders = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleAdmin}
+	// clientsOwn are the roles of a client that act for it.
+	clientsOwn = []models.Role{models.RoleResponder, models.RoleAdmin}
+	// receivers hand alerts in: the SOC's people, and machines.
+	receivers = append([]models.Role{models.RoleService}, staff...)
+	// tokenManagers manage the tokens of a client's machines.
+	tokenManagers = []models.Role{models.RoleLead, models.RoleOperator, models.RoleAdmin}
 )
 
 // permissions lists the roles that may use each operation of api/openapi.yaml. Nobody may use an operation that is not
@@ -57,9 +63,30 @@ var permissions = addCommands(map[string][]models.Role{
 	"list-alarms":     {models.RoleOperator},
 	"decode-payloads": {models.RoleOperator},
 
+	"list-soc-users":              clientManagers,
+	"invite-soc-user":             {models.RoleOperator},
+	"update-soc-user":             {models.RoleOperator},
+	"list-client-users":           {models.RoleLead, models.RoleOperator, models.RoleAdmin},
+	"invite-client-user":          {models.RoleOperator, models.RoleAdmin},
+	"update-client-user":          {models.RoleOperator, models.RoleAdmin},
+	"list-tokens":                 everyone,
+	"create-token":                everyone,
+	"revoke-token":                everyone,
+	"list-soc-service-tokens":     clientManagers,
+	"create-soc-service-token":    clientManagers,
+	"revoke-soc-service-token":    clientManagers,
+	"list-client-service-tokens":  tokenManagers,
+	"create-client-service-token": tokenManagers,
+	"revoke-client-service-token": tokenManagers,
+	"list-soc-audit-log":          clientManagers,
+	"list-refusals":               clientManagers,
+
+	"report-suspicion": clientsOwn,
+	"list-reports":     everyone,
+
 	"list-alerts":   staff,
-	"receive-alert": staff,
-	"receive-ocsf":  staff,
+	"receive-alert": receivers,
+	"receive-ocsf":  receivers,
 	"get-alert":     staff,
 	"get-alert-raw": staff,
 
@@ -94,6 +121,23 @@ func Allow(operation string, role models.Role) error {
 		return models.Errorf(models.Conflict, "only the client may %s", words)
 	}
 	return models.Errorf(models.Forbidden, "the role %s may not %s", role, words)
+}
+
+// AllowPrincipal is Allow for the sender of a request, whose token may be good for less than their role. An invitation buys
+// a token and nothing else; a service token is good for the operations that it names.
+func AllowPrincipal(operation string, p models.Principal) error {
+	if p.Invitation && operation != createToken || p.Role == models.RoleService && !slices.Contains(p.Operations, operation) {
+		return models.Errorf(models.Forbidden, "this token may not %s", strings.ReplaceAll(operation, "-", " "))
+	}
+	return Allow(operation, p.Role)
+}
+
+// createToken is the one operation that an invitation is good for.
+const createToken = "create-token"
+
+// ServiceOperations lists the operations that a service token may name, sorted.
+func ServiceOperations() []string {
+	return slices.DeleteFunc(Operations(), func(name string) bool { return !slices.Contains(permissions[name], models.RoleService) })
 }
 
 // Operations lists the operations that the table knows, sorted.

@@ -10,6 +10,8 @@ import (
 const (
 	tokenPrefix = "wf_"
 	tokenBytes  = 32 // 256 bits
+	// prefixLength is how many characters of 43 Prefix shows.
+	prefixLength = 6
 )
 
 // NewToken makes a bearer token: the secret to hand over once, and the SHA-256 to store.
@@ -32,6 +34,15 @@ func Hash(secret string) ([]byte, bool) {
 		return nil, false
 	}
 	return hashOf(secret), true
+}
+
+// Prefix returns the first characters of a secret, by which people tell their tokens apart: too few to help in guessing the
+// rest. "" for what does not have the form of a token.
+func Prefix(secret string) string {
+	if _, ok := Hash(secret); !ok {
+		return ""
+	}
+	return secret[:len(tokenPrefix)+prefixLength]
 }
 
 func hashOf(secret string) []byte {

@@ -30,21 +30,28 @@ func (d *Desk) receiveAlert(ctx context.Context, u models.User, a models.Alert, 
 	if err := cmp.Or(requireText("/title", a.Title), requireText("/finding_id", a.FindingID)); err != nil {
 		return models.Alert{}, "", err
 	}
-	id, err := d.clientID(ctx, a.Client)
-	if err != nil {
-		return models.Alert{}, "", withPointer("/client", err)
+	if u.Role == models.RoleService {
+		if u.ClientID != uuid.Nil && a.Source != models.SourceIntegration {
+			return models.Alert{}, "", models.InvalidField("/source", "must be integration: the token is a client's")
+		}
+		a.ServiceToken = u.Name
 	}
-	a.ClientID = id
+	a.ReportedBy = u.ID
+	return d.takeAlert(ctx, u, a, raw, requestID(u, "receive-alert", key))
+}
+
+// takeAlert puts an alert into the SOC's queue.
+func (d *Desk) takeAlert(ctx context.Context, u models.User, a models.Alert, raw []byte, request string) (models.Alert, store.AlertOutcome, error) {
 	var outcome store.AlertOutcome
-	err = d.store.ForClient(ctx, store.SOC, id, func(tx *store.Tx) (err error) {
+	err := d.inQueue(ctx, u, a.Client)(func(tx *store.Tx) (err error) {
 		a.ReceivedAt = tx.Now()
 		if a.OccurredAt.IsZero() {
 			a.OccurredAt = a.ReceivedAt
 		}
-		a, outcome, err = tx.ReceiveAlert(a, raw, requestID(u, "receive-alert", key))
+		a, outcome, err = tx.ReceiveAlert(a, raw, request)
 		return err
 	})
-	return a, outcome, err
+	return a, outcome, withPointer("/client", err)
 }
 
 // ReceiveOCSF takes one OCSF event as an alert. An event that is not a readable Detection Finding becomes an alert with
@@ -61,7 +68,7 @@ func (d *Desk) Alert(ctx context.Context, u models.User, id uuid.UUID) (models.A
 	if err := auth.Allow("get-alert", u.Role); err != nil {
 		return models.Alert{}, err
 	}
-	return store.Run(d.store.InEveryClient(ctx), func(tx *store.Tx) (models.Alert, error) { return tx.Alert(id) })
+	return store.Run(d.inSight(ctx, u), func(tx *store.Tx) (models.Alert, error) { return tx.Alert(id) })
 }
 
 // AlertPayload returns the body a version of an alert came in; version 0 is the latest. For the SOC.
@@ -69,7 +76,7 @@ func (d *Desk) AlertPayload(ctx context.Context, u models.User, id uuid.UUID, ve
 	if err := auth.Allow("get-alert-raw", u.Role); err != nil {
 		return nil, err
 	}
-	return store.Run(d.store.InEveryClient(ctx), func(tx *store.Tx) ([]byte, error) { return tx.AlertPayload(id, version) })
+	return store.Run(d.inSight(ctx, u), func(tx *store.Tx) ([]byte, error) { return tx.AlertPayload(id, version) })
 }
 
 // Alerts lists alerts, the latest received first. For the SOC.
@@ -77,7 +84,7 @@ func (d *Desk) Alerts(ctx context.Context, u models.User, f store.AlertFilter, p
 	if err := auth.Allow("list-alerts", u.Role); err != nil {
 		return Page[models.Alert]{}, err
 	}
-	return readPage(d.store.InEveryClient(ctx), p,
+	return readPage(d.inSight(ctx, u), p,
 		func(tx *store.Tx, after store.Cursor, limit int) ([]models.Alert, error) {
 			return tx.Alerts(f, after, limit)
 		},

@@ -70,7 +70,7 @@ func (d *Desk) startChannelCheck(ctx context.Context, u models.User, number int,
 	if err := d.startCheckWorkflow(ctx, run); err != nil {
 		return time.Time{}, err
 	}
-	return store.Run(d.store.InClient(ctx, store.SOC, run.Effect.ClientID), func(tx *store.Tx) (begun time.Time, err error) {
+	return store.Run(d.inClient(ctx, u, number), func(tx *store.Tx) (begun time.Time, err error) {
 		now := tx.Now()
 		if begun, err = tx.BeginChannelCheck(request, now); err != nil || !begun.Equal(now) {
 			return begun, err

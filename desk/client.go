@@ -28,7 +28,7 @@ func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client,
 	if err := checkEDR(c.EDR); err != nil {
 		return models.Client{}, err
 	}
-	return d.store.CreateClient(ctx, c, requestID(u, "create-client", key), asked)
+	return d.store.By(u).CreateClient(ctx, c, requestID(u, "create-client", key), asked)
 }
 
 // UpdateClient replaces the terms of the client with the number of c: all but the EDR, which SetEDRCredentials sets.
@@ -157,7 +157,7 @@ func (d *Desk) Clients(ctx context.Context, u models.User, p PageRequest) (Page[
 	if err != nil {
 		return Page[models.Client]{}, err
 	}
-	list, err := store.Run(d.store.InEveryClient(ctx), func(tx *store.Tx) ([]models.Client, error) { return tx.Clients(after, p.Limit+1) })
+	list, err := store.Run(d.inSight(ctx, u), func(tx *store.Tx) ([]models.Client, error) { return tx.Clients(after, p.Limit+1) })
 	return cutPage(list, p.Limit, func(c models.Client) string { return strconv.Itoa(c.Number) }), err
 }
 

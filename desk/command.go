@@ -107,9 +107,9 @@ func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Refe
 func (d *Desk) recordedCommand(ctx context.Context, u models.User, ref models.Reference, request string,
 ) (seq int, known *incident.CommandResult, now time.Time, err error) {
 	if u.Role.Side() == models.SideSOC {
-		return d.store.RecordedCommand(ctx, store.SOC, uuid.Nil, ref, request)
+		return d.store.By(u).RecordedCommand(ctx, store.SOC, uuid.Nil, ref, request)
 	}
-	return d.store.RecordedCommand(ctx, store.Portal, u.ClientID, ref, request)
+	return d.store.By(u).RecordedCommand(ctx, store.Portal, u.ClientID, ref, request)
 }
 
 // admitCommand checks that the user may see the incident and send this command, and not too often. It records a

@@ -14,7 +14,6 @@ import (
 	"github.com/watchfire-mdr/watchfire/desk/desktest"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
-	"github.com/watchfire-mdr/watchfire/store/storetest"
 )
 
 // pausing is an engine that stands still until a moment: requests wait. As Temporal's client does, it gives a request no
@@ -51,7 +50,7 @@ func (e *pausing) SignalWorkflow(ctx context.Context, id, run, name string, arg 
 // A command outlasts a pause of the engine of four times as long as an answer may take: eight seconds in life.
 func TestACommandWaitsForAnEngineThatPauses(t *testing.T) {
 	const wait = 500 * time.Millisecond
-	s, _ := storetest.New(t)
+	s, _ := newStore(t)
 	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client", "")
 	if err != nil {
 		t.Fatal(err)

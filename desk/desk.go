@@ -61,7 +61,8 @@ type Desk struct {
 	edr        EDROptions
 	payloads   PayloadOpener
 	pace       *pace
-	clients    sync.Map     // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
+	clients    sync.Map // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
+	refusals   Refusals
 	restsUntil atomic.Int64 // nanoseconds of Unix time; see engineRests
 }
 
@@ -87,19 +88,23 @@ func (d *Desk) noteFailure(ctx context.Context) {
 	}
 }
 
-// clientID returns the id of the client with a number. NotFound: the client does not exist.
-func (d *Desk) clientID(ctx context.Context, number int) (uuid.UUID, error) {
-	if known, ok := d.clients.Load(number); ok {
-		if id, ok := known.(uuid.UUID); ok {
-			return id, nil
+// clientID returns the id of the client with a number. NotFound: the client does not exist, or is not within the user's
+// reach.
+func (d *Desk) clientID(ctx context.Context, u models.User, number int) (uuid.UUID, error) {
+	known, _ := d.clients.Load(number)
+	id, isKnown := known.(uuid.UUID)
+	if !isKnown || u.Limited {
+		c, err := d.store.By(u).ClientByNumber(ctx, number)
+		if err != nil {
+			return uuid.Nil, err
 		}
+		id = c.ID
+		d.clients.Store(number, id)
 	}
-	c, err := d.store.ClientByNumber(ctx, number)
-	if err != nil {
-		return uuid.Nil, err
+	if u.ClientID != uuid.Nil && u.ClientID != id {
+		return uuid.Nil, models.Errorf(models.NotFound, "client not found")
 	}
-	d.clients.Store(number, c.ID)
-	return c.ID, nil
+	return id, nil
 }
 
 // withPointer lets a NotFound without a field point at the field that names the missing thing.

@@ -71,7 +71,7 @@ func (d *Desk) SetEDRCredentials(ctx context.Context, u models.User, number int,
 	if err := d.edr.Check(c); err != nil {
 		return models.EDR{}, err
 	}
-	id, err := d.clientID(ctx, number)
+	id, err := d.clientID(ctx, u, number)
 	if err != nil {
 		return models.EDR{}, err
 	}

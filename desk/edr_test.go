@@ -72,13 +72,25 @@ type edrDesk struct {
 }
 
 var (
-	lead    = models.User{ID: uuid.New(), Role: models.RoleLead}
-	analyst = models.User{ID: uuid.New(), Role: models.RoleAnalyst}
+	lead    = models.User{ID: uuid.New(), Name: "Lead", Email: "lead@soc.example", Role: models.RoleLead}
+	analyst = models.User{ID: uuid.New(), Name: "Analyst", Email: "analyst@soc.example", Role: models.RoleAnalyst}
 )
+
+// newStore is a database in which the lead and the analyst are known.
+func newStore(t *testing.T) (s *store.Store, ownerURL string) {
+	t.Helper()
+	s, ownerURL = storetest.New(t)
+	for _, u := range []models.User{lead, analyst} {
+		if _, err := s.CreateUser(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, ownerURL
+}
 
 func newEDRDesk(t *testing.T) *edrDesk {
 	t.Helper()
-	s, ownerURL := storetest.New(t)
+	s, ownerURL := newStore(t)
 	c, err := s.CreateClient(t.Context(), models.Client{
 		LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy(), EDR: models.EDR{Vendor: "crowdstrike", Tenant: "cid"},
 	}, "client", "")

@@ -19,7 +19,6 @@ import (
 	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
-	"github.com/watchfire-mdr/watchfire/store/storetest"
 )
 
 // references is an engine that knows incidents which the database does not, because it was restored from an older copy.
@@ -83,7 +82,7 @@ type counter struct {
 
 func newCounter(t *testing.T, wait time.Duration, foreign ...int) *counter {
 	t.Helper()
-	s, ownerURL := storetest.New(t)
+	s, ownerURL := newStore(t)
 	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client", "")
 	if err != nil {
 		t.Fatal(err)

@@ -51,6 +51,30 @@ type Alert struct {
 	// Truncated says what the bounds of an alert left out, by the JSON name of the field: entries of a list, characters
 	// of a text. The payload holds it all.
 	Truncated map[string]int `json:"truncated,omitempty"`
+	// ReportedBy is the user or the service token that handed the alert in, and ServiceToken the name of the latter.
+	ReportedBy   uuid.UUID `json:"reported_by,omitzero"`
+	ServiceToken string    `json:"service_token,omitempty"`
+}
+
+// ReportState says what became of a suspicion that the client reported.
+type ReportState string
+
+// The states of a report.
+const (
+	ReportOpen       ReportState = "open"        // an analyst looks at it, or will
+	ReportInIncident ReportState = "in_incident" // an incident that the client can see is about it
+	ReportDismissed  ReportState = "dismissed"   // there was nothing to it
+)
+
+// Report is a suspicion that a user of the client reported, as the client sees it.
+type Report struct {
+	ID             uuid.UUID   `json:"id"` // of the alert
+	Title          string      `json:"title"`
+	ReportedBy     uuid.UUID   `json:"reported_by"`
+	ReportedByName string      `json:"reported_by_name,omitempty"`
+	ReportedAt     time.Time   `json:"reported_at"`
+	State          ReportState `json:"state"`
+	Incident       Reference   `json:"incident,omitempty"`
 }
 
 // Indicator is an indicator of compromise. Its value is written by attackers: defang it for people.

@@ -18,6 +18,8 @@ const (
 	RoleViewer    Role = "viewer"
 	RoleResponder Role = "responder"
 	RoleAdmin     Role = "admin"
+	// RoleService is that of a machine with a service token. It belongs to no side: a machine speaks for nobody.
+	RoleService Role = "service"
 )
 
 // Side says for whom an actor acts.
@@ -48,14 +50,51 @@ type User struct {
 	Name     string    `json:"name"`
 	Email    string    `json:"email"`
 	Role     Role      `json:"role"`
+	Limited  bool      `json:"limited,omitempty"` // of an analyst or lead: they see the clients of their reach and no others
+}
+
+// Account is a user as those see it who manage users.
+type Account struct {
+	User
+	CreatedAt  time.Time `json:"created_at"`
+	DisabledAt time.Time `json:"disabled_at,omitzero"` // the zero time: enabled
+	Clients    []int     `json:"clients,omitempty"`    // the reach of a limited user: numbers
+}
+
+// Principal is the sender of a request: a user, or a machine as one, and what their token is good for.
+type Principal struct {
+	User
+	Token      uuid.UUID
+	Invitation bool     // the token buys a token of one's own, and nothing else
+	Operations []string // of a service token: no others than these
 }
 
 // Token is a bearer token of a user. The secret itself is never stored, only its SHA-256.
 type Token struct {
-	ID        uuid.UUID
-	UserID    uuid.UUID
-	Hash      []byte    // SHA-256 of the secret
-	ExpiresAt time.Time // the zero time means it does not expire
+	ID         uuid.UUID `json:"id"`
+	UserID     uuid.UUID `json:"-"`
+	Name       string    `json:"name"`
+	Prefix     string    `json:"prefix"` // the first characters of the secret
+	Hash       []byte    `json:"-"`      // SHA-256 of the secret
+	Invitation bool      `json:"invitation,omitempty"`
+	CreatedAt  time.Time `json:"created_at"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`   // the zero time means it does not expire
+	LastUsedAt time.Time `json:"last_used_at,omitzero"` // to the minute
+}
+
+// ServiceToken is the bearer token of a machine, good for a few named operations.
+type ServiceToken struct {
+	ID         uuid.UUID `json:"id"`
+	ClientID   uuid.UUID `json:"-"` // the zero UUID: the SOC's, for every client
+	Name       string    `json:"name"`
+	Prefix     string    `json:"prefix"`
+	Hash       []byte    `json:"-"`
+	Operations []string  `json:"operations"`
+	CreatedBy  uuid.UUID `json:"created_by"`
+	CreatedAt  time.Time `json:"created_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
+	LastUsedAt time.Time `json:"last_used_at,omitzero"`
+	RevokedAt  time.Time `json:"revoked_at,omitzero"`
 }
 
 // Actor did something: a user, a contact on the phone, or the system. Ids only, no names.

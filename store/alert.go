@@ -23,23 +23,25 @@ const (
 )
 
 type alertRow struct {
-	ClientID   uuid.UUID
-	ID         uuid.UUID
-	Source     models.AlertSource
-	FindingID  string
-	Title      string
-	Detail     string
-	Severity   models.Severity
-	Techniques document[[]string]
-	Indicators document[[]models.Indicator]
-	Hostnames  document[[]string]
-	OccurredAt *time.Time
-	ReceivedAt time.Time
-	UpdatedAt  time.Time `gorm:"autoUpdateTime:false"`
-	Version    int
-	Problem    string
-	Incident   *models.Reference
-	Truncated  document[map[string]int]
+	ClientID     uuid.UUID
+	ID           uuid.UUID
+	Source       models.AlertSource
+	FindingID    string
+	Title        string
+	Detail       string
+	Severity     models.Severity
+	Techniques   document[[]string]
+	Indicators   document[[]models.Indicator]
+	Hostnames    document[[]string]
+	OccurredAt   *time.Time
+	ReceivedAt   time.Time
+	UpdatedAt    time.Time `gorm:"autoUpdateTime:false"`
+	Version      int
+	Problem      string
+	Incident     *models.Reference
+	Truncated    document[map[string]int]
+	ReportedBy   uuid.NullUUID
+	ServiceToken string
 }
 
 // TableName names the table.
@@ -75,6 +77,7 @@ func newAlertRow(client uuid.UUID, a models.Alert) alertRow {
 		Indicators: document[[]models.Indicator]{a.Indicators}, Hostnames: document[[]string]{a.Hostnames},
 		OccurredAt: orNull(a.OccurredAt), ReceivedAt: a.ReceivedAt, UpdatedAt: a.ReceivedAt, Version: 1,
 		Problem: clean(a.Problem), Truncated: document[map[string]int]{a.Truncated},
+		ReportedBy: uuid.NullUUID{UUID: a.ReportedBy, Valid: a.ReportedBy != uuid.Nil}, ServiceToken: a.ServiceToken,
 	}
 }
 
@@ -84,7 +87,7 @@ func (r alertRow) model(clientNumber int) models.Alert {
 		Detail: r.Detail, Severity: r.Severity, Techniques: r.Techniques.V, Indicators: r.Indicators.V,
 		Hostnames: r.Hostnames.V, OccurredAt: orZero(r.OccurredAt), ReceivedAt: r.ReceivedAt.UTC(),
 		UpdatedAt: r.UpdatedAt.UTC(), Version: r.Version, Problem: r.Problem, State: models.AlertNew,
-		Truncated: r.Truncated.V,
+		Truncated: r.Truncated.V, ReportedBy: r.ReportedBy.UUID, ServiceToken: r.ServiceToken,
 	}
 	if r.Incident != nil {
 		a.State, a.Incident = models.AlertLinked, *r.Incident
@@ -175,6 +178,7 @@ func (tx *Tx) receiveAgain(sent alertRow, raw, sum []byte, requestID string) (al
 
 func (tx *Tx) updateAlert(row, sent alertRow, raw, sum []byte) (alertRow, error) {
 	sent.ID, sent.Version, sent.Incident, sent.ReceivedAt = row.ID, row.Version+1, row.Incident, row.ReceivedAt
+	sent.ReportedBy, sent.ServiceToken = row.ReportedBy, row.ServiceToken
 	err := tx.of("alerts").Where("id = ?", row.ID).Select("title", "detail", "severity", "techniques", "indicators",
 		"hostnames", "occurred_at", "updated_at", "version", "problem", "truncated").Updates(&sent).Error
 	if err != nil {
@@ -279,4 +283,57 @@ func (tx *Tx) Alerts(f AlertFilter, c Cursor, limit int) ([]models.Alert, error)
 	var rows []numberedAlert
 	err := page(q, "alerts.received_at", "alerts.id", c, limit).Find(&rows).Error
 	return each(rows, numberedAlert.model), problem("list alerts", err)
+}
+
+// Reports lists the suspicions that users of the transaction's client reported, the newest first, from after the cursor
+// {ReportedAt, ID}. It tells of an incident what the client may know: which one, once it is published, and that it was
+// dismissed. At most 1,000.
+func (tx *Tx) Reports(c Cursor, limit int) ([]models.Report, error) {
+	if err := tx.needsClient(); err != nil {
+		return nil, err
+	}
+	if _, err := uuid.Parse(c.ID); err != nil && c != (Cursor{}) {
+		return nil, models.InvalidField("/cursor", "is not a cursor of this list")
+	}
+	var rows []reportRow
+	if err := page(tx.reports(), "alerts.received_at", "alerts.id", c, limit).Find(&rows).Error; err != nil {
+		return nil, problem("list reports", err)
+	}
+	return each(rows, reportRow.model), nil
+}
+
+// Report returns one of the entries of Reports. NotFound when there is none with this id.
+func (tx *Tx) Report(id uuid.UUID) (models.Report, error) {
+	if err := tx.needsClient(); err != nil {
+		return models.Report{}, err
+	}
+	var row reportRow
+	err := tx.reports().Where("alerts.id = ?", id).Take(&row).Error
+	return row.model(), notFound(problem("read report", err), "report")
+}
+
+type reportRow struct {
+	ID         uuid.UUID
+	Title      string
+	ReportedBy uuid.UUID
+	Name       string
+	ReceivedAt time.Time
+	State      models.ReportState
+	Incident   models.Reference
+}
+
+func (r reportRow) model() models.Report {
+	return models.Report{
+		ID: r.ID, Title: r.Title, ReportedBy: r.ReportedBy, ReportedByName: r.Name, ReportedAt: r.ReceivedAt.UTC(), State: r.State, Incident: r.Incident,
+	}
+}
+
+func (tx *Tx) reports() *gorm.DB {
+	return tx.of("alerts").Select(`alerts.id, alerts.title, alerts.reported_by, u.name, alerts.received_at,
+			case when i.revision >= 1 then ? when i.phase = 'dismissed' then ? else ? end as state,
+			case when i.revision >= 1 then i.reference else '' end as incident`,
+		models.ReportInIncident, models.ReportDismissed, models.ReportOpen).
+		Joins("join users u on u.client_id = alerts.client_id and u.id = alerts.reported_by").
+		Joins("left join incidents i on i.client_id = alerts.client_id and i.reference = alerts.incident").
+		Where("alerts.source = ?", models.SourceClientReport)
 }

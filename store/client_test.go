@@ -66,11 +66,14 @@ func TestAuthenticate(t *testing.T) {
 	before := h.Statements()
 	u, err := h.Authenticate(t.Context(), hash("lasting"))
 	h.ok(err)
-	equal(t, "statements", h.Statements()-before, 2)
-	equal(t, "user", u, h.acme.user)
+	equal(t, "statements", h.Statements()-before, 5) // role and token; and once a minute role and use
+	_, err = h.Authenticate(t.Context(), hash("lasting"))
+	h.ok(err)
+	equal(t, "statements of the next", h.Statements()-before, 7)
+	equal(t, "user", u.User, h.acme.user)
 	u, err = h.Authenticate(t.Context(), hash("timely"))
 	h.ok(err)
-	equal(t, "user of the SOC", u, h.analyst)
+	equal(t, "user of the SOC", u.User, h.analyst)
 	for _, secret := range []string{"expired", "unknown", ""} {
 		_, err = h.Authenticate(t.Context(), hash(secret))
 		h.fails(err, models.Unauthorized)
@@ -142,6 +145,12 @@ func TestDecisions(t *testing.T) {
 		h.fails(err, models.NotFound)
 		return nil
 	})
+	h.ok(h.ForLogins(t.Context(), h.acme.ID, func(tx *store.Tx) error {
+		_, _, err := tx.ChangeUser(h.acme.user.ID, store.UserChange{Role: h.acme.user.Role, Disabled: true})
+		return err
+	}))
+	h.fails(save(func(d *store.Decision) { d.RequestID = "late" }), models.Forbidden)
+	h.ok(save(func(d *store.Decision) { d.RequestID, d.Said = "recovered", store.Said{} })) // by a restore, of long ago
 }
 
 func TestARefusedDecisionIsWorthNothingUntilItIsSaidAgain(t *testing.T) {
@@ -224,7 +233,11 @@ func TestTokensAreRevokedAtOnce(t *testing.T) {
 	if _, err := h.UserByEmail(h.Context(), h.other.ID, h.acme.user.Email); models.KindOf(err) != models.NotFound {
 		t.Errorf("another client's user was found: %v", err)
 	}
-	h.ok(h.RevokeTokens(h.Context(), known.ID))
+	h.ok(h.ForLogins(h.Context(), h.acme.ID, func(tx *store.Tx) error {
+		list, err := tx.Tokens(known.ID)
+		h.ok(err)
+		return tx.RevokeToken(known.ID, list[0].ID)
+	}))
 	if _, err := h.Authenticate(h.Context(), hash[:]); models.KindOf(err) != models.Unauthorized {
 		t.Errorf("a revoked token is still good: %v", err)
 	}

@@ -229,7 +229,26 @@ func (h *house) everything(te tenant) incident.Incident {
 		return err
 	})
 	h.ok(h.CreateToken(h.Context(), models.Token{UserID: te.user.ID, Hash: hash("token of " + te.LegalName)}))
+	h.ok(h.ForLogins(h.Context(), te.ID, func(tx *store.Tx) error {
+		_, err := tx.AddServiceToken(models.ServiceToken{Name: "SIEM", Hash: hash("machine of " + te.LegalName), Operations: []string{"receive-alert"}, ExpiresAt: time.Now().Add(time.Hour)})
+		return err
+	}))
+	h.reach(te)
 	return i
+}
+
+// reach adds a client to the reach of the analyst of limited reach.
+func (h *house) reach(te tenant) {
+	h.Helper()
+	h.ok(h.ForLogins(h.Context(), uuid.Nil, func(tx *store.Tx) error {
+		known, err := tx.AccountByEmail("lim@soc.example")
+		if models.KindOf(err) == models.NotFound {
+			known.User, err = h.CreateUser(h.Context(), models.User{Name: "Lim Limited", Email: "lim@soc.example", Role: models.RoleAnalyst})
+		}
+		h.ok(err)
+		_, _, err = tx.ChangeUser(known.ID, store.UserChange{Role: models.RoleAnalyst, Limited: true, Clients: append(known.Clients, te.Number)})
+		return err
+	}))
 }
 
 // change is that somebody moved a contact to another phone.

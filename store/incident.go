@@ -295,6 +295,7 @@ func (s *Store) Recorded(ctx context.Context, as Audience, client uuid.UUID, r m
 	}
 	err := s.send(ctx, func(b *pgx.Batch) {
 		b.Queue(takeRole, roleSettings(as.role(), client, client == uuid.Nil)...)
+		s.holdUser(b)
 		b.Queue("select seq from incidents where reference = $1 and client_id = "+of, r, id).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&seq) })
 	})
@@ -314,6 +315,7 @@ func (s *Store) RecordedCommand(ctx context.Context, as Audience, client uuid.UU
 	var first, last *int
 	err = s.send(ctx, func(b *pgx.Batch) {
 		b.Queue(takeRole, roleSettings(as.role(), client, client == uuid.Nil)...)
+		s.holdUser(b)
 		b.Queue(`select i.seq, now(), c.command, c.fingerprint, c.first_seq, c.last_seq from incidents i left join incident_commands c
 			on c.client_id = i.client_id and c.incident = i.reference and c.request_id = $3
 			where i.reference = $1 and i.client_id = `+of, r, id, request).

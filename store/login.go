@@ -30,7 +30,7 @@ const (
 
 // roles returns the roles that a login may become.
 func (l Login) roles() []string {
-	api := []string{SOC.role(), Portal.role(), Hooks.role(), roleAuth}
+	api := []string{SOC.role(), Portal.role(), Hooks.role(), logins.role()}
 	switch l {
 	case LoginAPI:
 		return api

@@ -21,6 +21,8 @@ import (
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
+
+	"github.com/watchfire-mdr/watchfire/models"
 )
 
 const (
@@ -45,6 +47,16 @@ type Store struct {
 	login      Login
 	codes      Codes
 	statements *statements
+	by         models.User // see By; the zero User: Watchfire itself
+}
+
+// By returns the store as a user may use it. Each transaction begins with a look at the user's own row: it is refused as
+// Unauthorized once the user is disabled, or has another role, and the SOC's role sees the clients of the user's reach
+// alone. A machine is held to its service token in the same way.
+func (s *Store) By(u models.User) *Store {
+	acting := *s
+	acting.by = u
+	return &acting
 }
 
 // Open connects under a login made by EnsureLogin. It is an error when row level security would not hold the login: a

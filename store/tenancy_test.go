@@ -47,8 +47,9 @@ func TestCatalogue(t *testing.T) {
 		and not (policyname = 'every_client' and cmd = 'SELECT' and roles = '{watchfire_soc}' and qual like '%app.every_client%')
 		and not (policyname = 'every_lookup' and cmd = 'SELECT' and roles = '{watchfire_worker}' and qual like '%app.every_client%'
 			and tablename in ('effects', 'contacts', 'edr_credentials'))
-		and not (policyname = 'every_login' and roles = '{watchfire_auth}' and tablename in ('users', 'tokens'))
-		and not (policyname = 'colleagues' and cmd = 'SELECT' and roles = '{watchfire_soc}' and tablename = 'users')
+		and not (policyname = 'every_login' and roles = '{watchfire_auth}' and tablename in ('users', 'tokens', 'service_tokens', 'user_reach'))
+		and not (policyname = 'colleagues' and cmd = 'SELECT' and roles = '{watchfire_soc}' and tablename in ('users', 'service_tokens'))
+		and not (policyname = 'operation' and roles = '{watchfire_auth}' and tablename in ('soc_audit_log', 'refusals'))
 		and not (policyname = 'operation' and roles <@ '{watchfire_soc,watchfire_worker}' and tablename in ('operator_alarms', 'processes', 'leases', 'kept_facts'))`)
 	nothing(t, ownerURL, "a role is too strong", `select rolname::text from pg_roles where rolname like 'watchfire\_%'
 		and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication or rolinherit)`)
@@ -58,9 +59,14 @@ func TestCatalogue(t *testing.T) {
 		join pg_class i on i.oid = x.indexrelid join pg_class r on r.oid = x.indrelid
 		join pg_attribute a on a.attrelid = r.oid and a.attnum = x.indkey[0]
 		where r.relnamespace = 'public'::regnamespace and x.indisunique and a.attname <> 'client_id'
-		and r.relname not in ('clients', 'tokens', 'goose_db_version', 'operator_alarms', 'processes', 'leases', 'kept_facts') and i.relname <> 'users_pkey'`)
+		and r.relname not in ('clients', 'tokens', 'goose_db_version', 'operator_alarms', 'processes', 'leases', 'kept_facts', 'service_tokens', 'soc_audit_log', 'refusals') and i.relname <> 'users_pkey'`)
+	nothing(t, ownerURL, "the SOC's role is not held to a user's reach", `select c.table_name::text from information_schema.columns c
+		join information_schema.tables b using (table_schema, table_name)
+		where table_schema = 'public' and b.table_type = 'BASE TABLE' and (column_name = 'client_id' or (table_name, column_name) = ('clients', 'id')) and table_name <> 'user_reach'
+		and not exists (select from pg_policies p where p.tablename = c.table_name and p.policyname = 'reach' and p.permissive = 'RESTRICTIVE'
+			and p.cmd = 'ALL' and p.roles = '{watchfire_soc}')`)
 	nothing(t, ownerURL, "a foreign key leaves the client out", `select c.conname::text from pg_constraint c
-		where c.contype = 'f' and c.confrelid not in ('clients'::regclass) and c.conrelid <> 'tokens'::regclass
+		where c.contype = 'f' and c.confrelid not in ('clients'::regclass) and c.conrelid not in ('tokens'::regclass, 'user_reach'::regclass)
 		and not exists (select from pg_attribute a where a.attrelid = c.conrelid and a.attnum = c.conkey[1] and a.attname = 'client_id')`)
 	nothing(t, ownerURL, "a function runs with its owner's rights", `select proname::text from pg_proc
 		where pronamespace = 'public'::regnamespace and prosecdef`)
@@ -75,13 +81,18 @@ func TestGrants(t *testing.T) {
 		where table_schema = 'public' and grantee <> 'postgres' and grantee <> current_user `
 	nothing(t, ownerURL, "everybody may", granted+`and grantee = 'PUBLIC'`)
 	nothing(t, ownerURL, "rows may be removed", granted+`and privilege_type in ('DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES')
-		and not (table_name = 'tokens' and privilege_type = 'DELETE' and grantee = 'watchfire_auth')
+		and not (table_name in ('tokens', 'user_reach') and privilege_type = 'DELETE' and grantee = 'watchfire_auth')
 		and not (table_name in ('channel_codes', 'edr_credentials') and privilege_type = 'DELETE' and grantee = 'watchfire_soc')`) // to revoke them
 	nothing(t, ownerURL, "whole rows may be changed", granted+`and privilege_type = 'UPDATE'`)
 	nothing(t, ownerURL, "an insert-only table may be changed", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
-		and table_name in ('events', 'report_revisions', 'client_decisions', 'decision_marks', 'contact_statements', 'alert_payloads', 'alert_receipts', 'users', 'tokens', 'effect_states', 'isolation_switches', 'isolation_passes', 'audit_log',
+		and table_name in ('events', 'report_revisions', 'client_decisions', 'decision_marks', 'contact_statements', 'alert_payloads', 'alert_receipts', 'effect_states', 'user_reach', 'soc_audit_log', 'isolation_switches', 'isolation_passes', 'audit_log',
 		'incident_commands')`)
+	nothing(t, ownerURL, "more than the state of users and tokens may be changed, or by others than their managers", `select table_name || '.' || column_name || ' ' || grantee
+		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%' and table_name in ('users', 'tokens', 'service_tokens')
+		and not (grantee = 'watchfire_auth' and (table_name, column_name) in (('users', 'role'), ('users', 'disabled_at'), ('users', 'limited'),
+			('tokens', 'last_used_at'), ('service_tokens', 'last_used_at'), ('service_tokens', 'revoked_at')))
+		and not (grantee = 'watchfire_portal' and (table_name, column_name) in (('users', 'role'), ('users', 'disabled_at'), ('service_tokens', 'revoked_at')))`)
 	nothing(t, ownerURL, "a response authority may be changed, or signed by others than the client", `select column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
 		and table_name = 'response_authorities' and not (column_name in ('signed_by', 'signed_at') and grantee = 'watchfire_portal')`)
@@ -92,7 +103,8 @@ func TestGrants(t *testing.T) {
 	nothing(t, ownerURL, "others than the SOC may reach codes", granted+`and table_name = 'channel_codes' and grantee <> 'watchfire_soc'`)
 	nothing(t, ownerURL, "tokens and addresses of users may be read", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'SELECT' and grantee like 'watchfire\_%' and grantee <> 'watchfire_auth'
-		and (table_name = 'tokens' or table_name = 'users' and column_name in ('email', 'role'))`)
+		and (table_name = 'tokens' or column_name = 'hash' and table_name = 'service_tokens'
+			or table_name = 'users' and column_name = 'email' and grantee <> 'watchfire_portal')`) // whose rows are the client's own
 	nothing(t, ownerURL, "sealed secrets may be read by others than workers", `select column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'SELECT' and grantee like 'watchfire\_%' and grantee <> 'watchfire_worker'
 		and table_name = 'edr_credentials' and (column_name in ('sealed', 'data_key') or grantee <> 'watchfire_soc')
@@ -101,7 +113,9 @@ func TestGrants(t *testing.T) {
 		from information_schema.column_privileges where privilege_type in ('INSERT', 'UPDATE') and grantee like 'watchfire\_%'
 		and table_name = 'edr_credentials' and grantee <> 'watchfire_soc'`)
 	inserts := ownerTexts(t, ownerURL, granted+`and privilege_type = 'INSERT' and grantee in ('watchfire_portal', 'watchfire_auth', 'watchfire_hooks') order by 1`)
-	want := []string{"audit_log insert watchfire_portal", "client_decisions insert watchfire_portal", "contact_statements insert watchfire_hooks", "decision_marks insert watchfire_portal", "effect_states insert watchfire_hooks", "isolation_switches insert watchfire_portal", "tokens insert watchfire_auth", "users insert watchfire_auth"}
+	want := []string{"audit_log insert watchfire_auth", "audit_log insert watchfire_portal", "client_decisions insert watchfire_portal", "contact_statements insert watchfire_hooks", "decision_marks insert watchfire_portal",
+		"effect_states insert watchfire_hooks", "isolation_switches insert watchfire_portal", "refusals insert watchfire_auth", "service_tokens insert watchfire_auth",
+		"service_tokens insert watchfire_portal", "soc_audit_log insert watchfire_auth", "tokens insert watchfire_auth", "user_reach insert watchfire_auth", "users insert watchfire_auth"}
 	if !slices.Equal(inserts, want) {
 		t.Errorf("inserts of portal, auth and hooks: got %v, want %v", inserts, want)
 	}
@@ -215,6 +229,61 @@ func TestTheSOCReadsEveryClientAndWritesNone(t *testing.T) {
 	equal(t, "changed alerts", len(ownerTexts(t, h.ownerURL, "select title from alerts where title = 'changed'")), 0)
 }
 
+// The database keeps the SOC's role within a user's reach in every table, whether it names a client or sees all, and takes
+// nothing for a client beyond it.
+func TestNoTableShowsMoreThanAUsersReach(t *testing.T) {
+	h := newHouse(t)
+	h.everything(h.acme)
+	h.everything(h.other)
+	limited := models.User{Role: models.RoleAnalyst, Limited: true}
+	h.ok(h.ForLogins(t.Context(), uuid.Nil, func(tx *store.Tx) error {
+		known, err := tx.AccountByEmail("lim@soc.example")
+		h.ok(err)
+		limited.ID = known.ID
+		_, _, err = tx.ChangeUser(known.ID, store.UserChange{Role: models.RoleAnalyst, Limited: true, Clients: []int{h.acme.Number}})
+		return err
+	}))
+	tables := append(ownerTexts(t, h.ownerURL, clientTables), "clients")
+	shown := 0
+	for _, table := range tables {
+		column := map[bool]string{true: "id", false: "client_id"}[table == "clients"]
+		if table == "user_reach" { // says who reaches whom, and nothing of a client
+			continue
+		}
+		for _, scope := range []store.Scope{h.By(limited).InEveryClient(t.Context()), h.By(limited).InClient(t.Context(), store.SOC, h.other.ID), h.By(limited).InClient(t.Context(), store.SOC, h.acme.ID)} {
+			ids, err := store.Run(scope, func(tx *store.Tx) ([]string, error) {
+				return tx.Texts("select distinct " + column + "::text from " + table + " where " + column + " is not null")
+			})
+			if models.KindOf(err) == models.Forbidden {
+				continue
+			}
+			h.ok(err)
+			shown += len(ids)
+			if slices.Contains(ids, h.other.ID.String()) {
+				t.Errorf("%s shows the rows of a client out of reach", table)
+			}
+		}
+	}
+	if shown < 30 {
+		t.Errorf("%d reads show something: the test does not reach the tables", shown)
+	}
+	h.ok(h.By(limited).ForClient(t.Context(), store.SOC, h.other.ID, func(tx *store.Tx) error { return tx.Exec("update alerts set title = 'changed'") }))
+	equal(t, "changed alerts", len(ownerTexts(t, h.ownerURL, "select title from alerts where title = 'changed'")), 0)
+	h.fails(h.By(limited).ForClient(t.Context(), store.SOC, h.other.ID, func(tx *store.Tx) error {
+		_, _, err := tx.ReceiveAlert(newAlert("f", "t"), nil, "x")
+		return err
+	}), models.Forbidden)
+	h.ok(h.ForLogins(t.Context(), uuid.Nil, func(tx *store.Tx) error {
+		_, _, err := tx.ChangeUser(limited.ID, store.UserChange{Role: models.RoleAnalyst, Disabled: true})
+		return err
+	}))
+	for _, scope := range []store.Scope{h.By(limited).InEveryClient(t.Context()), h.By(h.acme.user).InClient(t.Context(), store.Portal, h.other.ID)} {
+		h.fails(scope(func(*store.Tx) error { return nil }), models.Unauthorized)
+	}
+	_, _, _, err := h.By(limited).RecordedCommand(t.Context(), store.SOC, uuid.Nil, "SI-1001-0001", "x")
+	h.fails(err, models.Unauthorized)
+}
+
 func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 	h := newHouse(t)
 	i := h.everything(h.acme)
@@ -311,13 +380,25 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 		"a worker changes the caller's secret": {store.Worker, func(tx *store.Tx) error {
 			return tx.Exec("update clients set caller_secret = id")
 		}},
-		"a worker reads tokens":         {store.Worker, func(tx *store.Tx) error { return tx.Exec("select hash from tokens") }},
-		"the SOC reads addresses":       {store.SOC, func(tx *store.Tx) error { return tx.Exec("select email from users") }},
-		"a worker removes an event":     {store.Worker, func(tx *store.Tx) error { return tx.Exec("delete from events") }},
-		"a worker changes an event":     {store.Worker, func(tx *store.Tx) error { return tx.Exec("update events set type = 'x'") }},
-		"a worker switches a trigger":   {store.Worker, func(tx *store.Tx) error { return tx.Exec("alter table events disable trigger all") }},
-		"a worker lifts row security":   {store.Worker, func(tx *store.Tx) error { return tx.Exec("alter table events disable row level security") }},
-		"a worker makes a table":        {store.Worker, func(tx *store.Tx) error { return tx.Exec("create table public.x (y int)") }},
+		"a worker reads tokens":       {store.Worker, func(tx *store.Tx) error { return tx.Exec("select hash from tokens") }},
+		"the SOC reads addresses":     {store.SOC, func(tx *store.Tx) error { return tx.Exec("select email from users") }},
+		"a worker removes an event":   {store.Worker, func(tx *store.Tx) error { return tx.Exec("delete from events") }},
+		"a worker changes an event":   {store.Worker, func(tx *store.Tx) error { return tx.Exec("update events set type = 'x'") }},
+		"a worker switches a trigger": {store.Worker, func(tx *store.Tx) error { return tx.Exec("alter table events disable trigger all") }},
+		"a worker lifts row security": {store.Worker, func(tx *store.Tx) error { return tx.Exec("alter table events disable row level security") }},
+		"a worker makes a table":      {store.Worker, func(tx *store.Tx) error { return tx.Exec("create table public.x (y int)") }},
+		"the portal lets a disabled user decide": {store.Portal, func(tx *store.Tx) error {
+			h.ok(tx.Exec("update users set disabled_at = now() where id = ?", h.acme.user.ID))
+			return tx.SaveDecision(decision(h.acme, i.Reference, "late"))
+		}},
+		"the portal reads hashes of service tokens": {store.Portal, func(tx *store.Tx) error { return tx.Exec("select hash from service_tokens") }},
+		"the portal reads tokens":                   {store.Portal, func(tx *store.Tx) error { return tx.Exec("select prefix from tokens") }},
+		"the portal renames a user":                 {store.Portal, func(tx *store.Tx) error { return tx.Exec("update users set email = 'x'") }},
+		"the portal makes a user of the SOC": {store.Portal, func(tx *store.Tx) error {
+			return tx.Exec("insert into users (id, client_id, name, email, role) values (?, null, 'x', 'x', 'operator')", uuid.New())
+		}},
+		"the SOC widens its reach":      {store.SOC, func(tx *store.Tx) error { return tx.Exec("update users set limited = false") }},
+		"the SOC disables a user":       {store.SOC, func(tx *store.Tx) error { return tx.Exec("update users set disabled_at = now()") }},
 		"the SOC changes an identifier": {store.SOC, func(tx *store.Tx) error { return tx.Exec("update alerts set client_id = id") }},
 	} {
 		t.Run(name, func(t *testing.T) {

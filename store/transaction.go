@@ -25,10 +25,11 @@ const (
 	Portal Audience = "portal"
 	Worker Audience = "worker"
 	Hooks  Audience = "hooks"
+	// logins manages users and tokens, see ForLogins.
+	logins Audience = "auth"
 )
 
 const (
-	roleAuth = "watchfire_auth"
 	// rollbackPatience bounds a rollback, which goes on when its transaction's context has ended.
 	rollbackPatience = 5 * time.Second
 )
@@ -68,6 +69,13 @@ func (s *Store) ForSOC(ctx context.Context, fn func(*Tx) error) error {
 	})
 }
 
+// ForLogins runs fn in one transaction that manages the users and tokens of one client, or of the SOC for the zero UUID.
+func (s *Store) ForLogins(ctx context.Context, client uuid.UUID, fn func(*Tx) error) error {
+	return s.within(ctx, logins.role(), client, false, func(db *gorm.DB, now time.Time) error {
+		return fn(&Tx{db: db, audience: logins, client: client, now: now})
+	})
+}
+
 type readOnlyKey struct{}
 
 // ReadOnly returns a context whose transactions only read: the database refuses whatever would change a row.
@@ -89,6 +97,11 @@ func (s *Store) InEveryClient(ctx context.Context) Scope {
 	return func(fn func(*Tx) error) error { return s.ForSOC(ctx, fn) }
 }
 
+// InLogins is the scope of ForLogins.
+func (s *Store) InLogins(ctx context.Context, client uuid.UUID) Scope {
+	return func(fn func(*Tx) error) error { return s.ForLogins(ctx, client, fn) }
+}
+
 // Run runs fn in one transaction of a scope. It returns the result of fn beside an error, too.
 func Run[T any](in Scope, fn func(*Tx) (T, error)) (T, error) {
 	var result T
@@ -104,7 +117,7 @@ func Run[T any](in Scope, fn func(*Tx) (T, error)) (T, error) {
 func (s *Store) within(ctx context.Context, role string, client uuid.UUID, every bool, fn func(db *gorm.DB, now time.Time) error) error {
 	var now time.Time
 	conn, err := s.start(ctx, func(c *sql.Conn) (err error) {
-		now, err = begin(ctx, c, roleSettings(role, client, every))
+		now, err = s.begin(ctx, c, roleSettings(role, client, every))
 		return err
 	})
 	if err != nil {
@@ -122,7 +135,7 @@ func (s *Store) within(ctx context.Context, role string, client uuid.UUID, every
 	return problem("commit", err)
 }
 
-// start takes a connection from the pool and makes the first request on it, which must change nothing: when the
+// start takes a connection from the pool and makes the first request on it, which may be made twice: when the
 // connection turns out to be broken, as all are after the server was restarted, it is dropped and another one tried.
 func (s *Store) start(ctx context.Context, first func(*sql.Conn) error) (*sql.Conn, error) {
 	const tries = 10
@@ -157,7 +170,7 @@ func release(conn *sql.Conn, committed bool) {
 	_ = conn.Close() // fails when the pool has dropped it already
 }
 
-// send runs a batch that only reads, in one round trip: a batch without begin is a transaction of its own. Its first
+// send runs a batch that may run twice, such as one that only reads, in one round trip: a batch without begin is a transaction of its own. Its first
 // statement must take the role. fill queues the statements, for every connection that is tried.
 func (s *Store) send(ctx context.Context, fill func(*pgx.Batch)) error {
 	conn, err := s.start(ctx, func(c *sql.Conn) error {
@@ -172,7 +185,7 @@ func (s *Store) send(ctx context.Context, fill func(*pgx.Batch)) error {
 }
 
 // begin opens the transaction, takes the role and reads the clock in one round trip.
-func begin(ctx context.Context, conn *sql.Conn, settings []any) (now time.Time, err error) {
+func (s *Store) begin(ctx context.Context, conn *sql.Conn, settings []any) (now time.Time, err error) {
 	err = onWire(conn, func(c *pgx.Conn) error {
 		var batch pgx.Batch
 		if ctx.Value(readOnlyKey{}) != nil {
@@ -181,6 +194,7 @@ func begin(ctx context.Context, conn *sql.Conn, settings []any) (now time.Time, 
 			batch.Queue("begin")
 		}
 		batch.Queue(takeRole, settings...).QueryRow(func(row pgx.Row) error { return row.Scan(nil, nil, nil, &now) })
+		s.holdUser(&batch)
 		return c.SendBatch(ctx, &batch).Close()
 	})
 	return now.UTC(), err
@@ -211,6 +225,33 @@ func onWire(conn *sql.Conn, fn func(*pgx.Conn) error) error {
 // takeRole holds until the end of the transaction, however it ends.
 const takeRole = `select set_config('role', $1, true), set_config('app.client_id', $2, true), set_config('app.every_client', $3, true), now()`
 
+// The row of whoever the transaction is for, and the clients that they reach. Without such a row they have lost their
+// right since they were authenticated.
+const (
+	holdUser = `select set_config('app.user_id', id::text, true), set_config('app.reach', case when limited then 'some' else 'all' end, true)
+		from users where id = $1 and role = $2 and disabled_at is null`
+	holdServiceToken = `select set_config('app.user_id', id::text, true), set_config('app.reach', 'all', true)
+		from service_tokens where id = $1 and revoked_at is null and expires_at > now()`
+)
+
+// holdUser queues the look at the row of the user that the store acts for. The role is taken before it.
+func (s *Store) holdUser(b *pgx.Batch) {
+	if s.by.ID == uuid.Nil {
+		return
+	}
+	sql, args := holdUser, []any{s.by.ID, s.by.Role}
+	if s.by.Role == models.RoleService {
+		sql, args = holdServiceToken, args[:1]
+	}
+	b.Queue(sql, args...).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(nil, nil)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return models.Errorf(models.Unauthorized, "the user has lost this right")
+		}
+		return err
+	})
+}
+
 func roleSettings(role string, client uuid.UUID, every bool) []any {
 	id, all := "", "off"
 	if client != uuid.Nil {
@@ -229,10 +270,20 @@ func (tx *Tx) overEveryClient(fn func(*gorm.DB) error) error {
 	if tx.audience == Worker {
 		sees = Worker
 	}
+	return tx.as(roleSettings(sees.role(), uuid.Nil, true), fn)
+}
+
+// asLogins runs fn with the role that manages tokens, about users that the transaction's own role has seen, and takes that
+// again.
+func (tx *Tx) asLogins(fn func(*gorm.DB) error) error {
+	return tx.as(roleSettings(logins.role(), tx.client, false), fn)
+}
+
+func (tx *Tx) as(settings []any, fn func(*gorm.DB) error) error {
 	become := func(settings []any) error {
 		return tx.db.Exec("select set_config('role', ?, true), set_config('app.client_id', ?, true), set_config('app.every_client', ?, true)", settings...).Error
 	}
-	if err := become(roleSettings(sees.role(), uuid.Nil, true)); err != nil {
+	if err := become(settings); err != nil {
 		return err
 	}
 	if err := fn(tx.db); err != nil {

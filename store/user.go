@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -22,15 +21,41 @@ type userRow struct {
 // TableName names the table.
 func (userRow) TableName() string { return "users" }
 
-type tokenRow struct {
-	ID        uuid.UUID
-	UserID    uuid.UUID
-	Hash      []byte
-	ExpiresAt *time.Time
+func newUserRow(u models.User) userRow {
+	return userRow{ID: u.ID, ClientID: orNoClient(u.ClientID), Name: u.Name, Email: u.Email, Role: u.Role}
+}
+
+// orNoClient writes the client of a user or token; the SOC's have none.
+func orNoClient(client uuid.UUID) uuid.NullUUID {
+	return uuid.NullUUID{UUID: client, Valid: client != uuid.Nil}
+}
+
+type accountRow struct {
+	User       userRow `gorm:"embedded"`
+	Limited    bool
+	CreatedAt  time.Time
+	DisabledAt *time.Time
 }
 
 // TableName names the table.
-func (tokenRow) TableName() string { return "tokens" }
+func (accountRow) TableName() string { return "users" }
+
+func (r accountRow) model() models.Account {
+	return models.Account{
+		User: models.User{
+			ID: r.User.ID, ClientID: r.User.ClientID.UUID, Name: r.User.Name, Email: r.User.Email, Role: r.User.Role, Limited: r.Limited,
+		},
+		CreatedAt: r.CreatedAt.UTC(), DisabledAt: orZero(r.DisabledAt).UTC(),
+	}
+}
+
+type reachRow struct {
+	ClientID uuid.UUID
+	UserID   uuid.UUID
+}
+
+// TableName names the table.
+func (reachRow) TableName() string { return "user_reach" }
 
 // CreateUser adds a login; the id is chosen when it is zero. Conflict: the client (or the SOC) has a user with
 // this address. NotFound: there is no such client. Invalid: the role does not fit the side.
@@ -41,12 +66,9 @@ func (s *Store) CreateUser(ctx context.Context, u models.User) (models.User, err
 	if u.ID == uuid.Nil {
 		u.ID = uuid.New()
 	}
-	row := userRow{
-		ID: u.ID, ClientID: uuid.NullUUID{UUID: u.ClientID, Valid: u.ClientID != uuid.Nil},
-		Name: u.Name, Email: u.Email, Role: u.Role,
-	}
-	err := s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
-		return notFound(problem("create user", db.Create(&row).Error), "client")
+	row := newUserRow(u)
+	err := s.ForLogins(ctx, u.ClientID, func(tx *Tx) error {
+		return notFound(problem("create user", tx.db.Create(&row).Error), "client")
 	})
 	return u, err
 }
@@ -54,48 +76,224 @@ func (s *Store) CreateUser(ctx context.Context, u models.User) (models.User, err
 // UserByEmail returns the login with an address, in any case; client is the zero UUID for the SOC's. NotFound when
 // there is none.
 func (s *Store) UserByEmail(ctx context.Context, client uuid.UUID, email string) (models.User, error) {
-	var row userRow
-	err := s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
-		of := uuid.NullUUID{UUID: client, Valid: client != uuid.Nil}
-		return problem("find user", db.Where("client_id is not distinct from ? and lower(email) = lower(?)", of, email).Take(&row).Error)
-	})
-	return models.User{ID: row.ID, ClientID: row.ClientID.UUID, Name: row.Name, Email: row.Email, Role: row.Role}, err
+	a, err := Run(s.InLogins(ctx, client), func(tx *Tx) (models.Account, error) { return tx.AccountByEmail(email) })
+	return a.User, err
 }
 
-// RevokeTokens deletes all bearer tokens of a user. They are invalid at once.
-func (s *Store) RevokeTokens(ctx context.Context, user uuid.UUID) error {
-	return s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
-		return problem("revoke tokens", db.Where("user_id = ?", user).Delete(&tokenRow{}).Error)
-	})
+// users starts a query on the users of the transaction's client, or of the SOC.
+func (tx *Tx) users() *gorm.DB {
+	return tx.db.Table("users").Where("client_id is not distinct from ?", orNoClient(tx.client))
 }
 
-// CreateToken adds a bearer token of a user; the id is chosen when it is zero. NotFound: there is no such user.
-func (s *Store) CreateToken(ctx context.Context, t models.Token) error {
-	if t.ID == uuid.Nil {
-		t.ID = uuid.New()
+// lockUsers lets changes of the users of one client, or of the SOC, wait for each other.
+func (tx *Tx) lockUsers() error {
+	return problem("lock users", tx.db.Exec("select pg_advisory_xact_lock(hashtextextended(?, 0))", "users of "+tx.client.String()).Error)
+}
+
+// Accounts lists the users of the transaction's client, or of the SOC, the newest first, from after the cursor
+// {CreatedAt, ID}. At most 1,000.
+func (tx *Tx) Accounts(c Cursor, limit int) ([]models.Account, error) {
+	if _, err := uuid.Parse(c.ID); err != nil && c != (Cursor{}) {
+		return nil, models.InvalidField("/cursor", "is not a cursor of this list")
 	}
-	row := tokenRow{ID: t.ID, UserID: t.UserID, Hash: t.Hash, ExpiresAt: orNull(t.ExpiresAt)}
-	return s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
-		return notFound(problem("create token", db.Create(&row).Error), "user")
+	var rows []accountRow
+	if err := page(tx.users(), "created_at", "id", c, limit).Find(&rows).Error; err != nil {
+		return nil, problem("list users", err)
+	}
+	list := each(rows, accountRow.model)
+	return list, tx.addReach(list)
+}
+
+// Account returns a user of the transaction's client, or of the SOC. NotFound when there is none with this id.
+func (tx *Tx) Account(id uuid.UUID) (models.Account, error) { return tx.account("id = ?", id) }
+
+// AccountByEmail returns the user with an address, in any case.
+func (tx *Tx) AccountByEmail(email string) (models.Account, error) {
+	return tx.account("lower(email) = lower(?)", email)
+}
+
+func (tx *Tx) account(which string, arg any) (models.Account, error) {
+	var row accountRow
+	if err := tx.users().Where(which, arg).Take(&row).Error; err != nil {
+		return models.Account{}, notFound(problem("read user", err), "user")
+	}
+	one := []models.Account{row.model()}
+	err := tx.addReach(one)
+	return one[0], err
+}
+
+// addReach adds the clients that limited users of a list see.
+func (tx *Tx) addReach(list []models.Account) error {
+	places := map[uuid.UUID]int{}
+	var limited []uuid.UUID
+	for n, a := range list {
+		if a.Limited {
+			places[a.ID], limited = n, append(limited, a.ID)
+		}
+	}
+	if len(limited) == 0 {
+		return nil
+	}
+	var rows []struct {
+		UserID uuid.UUID
+		Number int
+	}
+	err := tx.overEveryClient(func(db *gorm.DB) error {
+		return db.Table("user_reach r").Select("r.user_id, c.number").Joins("join clients c on c.id = r.client_id").
+			Where("r.user_id in ?", limited).Order("c.number").Scan(&rows).Error
+	})
+	for _, r := range rows {
+		a := &list[places[r.UserID]]
+		a.Clients = append(a.Clients, r.Number)
+	}
+	return problem("read reach", err)
+}
+
+// Invite adds a user of the transaction's client, or of the SOC, with an invitation; it chooses the id. A user who never
+// accepted gets the new invitation in place of the earlier one. Conflict: there is a user with this address, and they
+// have accepted, or are disabled, or have another role.
+func (tx *Tx) Invite(u models.User, t models.Token) (models.Account, error) {
+	if err := tx.lockUsers(); err != nil {
+		return models.Account{}, err
+	}
+	known, err := tx.AccountByEmail(u.Email)
+	switch {
+	case models.KindOf(err) == models.NotFound:
+		u.ID, u.ClientID = uuid.New(), tx.client
+		row := newUserRow(u)
+		if err := tx.db.Create(&row).Error; err != nil {
+			return models.Account{}, problem("create user", err)
+		}
+		if known, err = tx.Account(u.ID); err != nil {
+			return known, err
+		}
+	case err != nil:
+		return known, err
+	case known.Role != u.Role || !known.DisabledAt.IsZero():
+		return known, addressTaken()
+	}
+	t.UserID, t.Invitation = known.ID, true
+	return known, tx.asLogins(func(db *gorm.DB) error {
+		var accepted int64
+		q := db.Table("tokens").Where("user_id = ? and not invitation", known.ID)
+		if err := q.Count(&accepted).Error; err != nil {
+			return problem("find tokens", err)
+		}
+		if accepted > 0 {
+			return addressTaken()
+		}
+		if err := db.Where("user_id = ?", known.ID).Delete(&tokenRow{}).Error; err != nil {
+			return problem("revoke invitation", err)
+		}
+		row := newTokenRow(t)
+		return problem("create invitation", db.Create(&row).Error)
 	})
 }
 
-// Authenticate returns the user whose token has this SHA-256. Unauthorized when there is none, or it has
-// expired by the database's clock.
-func (s *Store) Authenticate(ctx context.Context, tokenHash []byte) (models.User, error) {
-	var u models.User
-	var client uuid.NullUUID
-	err := problem("authenticate", s.send(ctx, func(b *pgx.Batch) {
-		b.Queue(takeRole, roleSettings(roleAuth, uuid.Nil, false)...)
-		b.Queue(`select u.id, u.client_id, u.name, u.email, u.role from tokens t join users u on u.id = t.user_id
-			where t.hash = $1 and (t.expires_at is null or t.expires_at > now())`, tokenHash).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&u.ID, &client, &u.Name, &u.Email, &u.Role) })
-	}))
-	u.ClientID = client.UUID
-	if models.KindOf(err) == models.NotFound {
-		return models.User{}, models.Errorf(models.Unauthorized, "the token is unknown or has expired")
+func addressTaken() error {
+	return &models.Error{Kind: models.Conflict, Field: "/email", Message: "belongs to a user already: change that user instead"}
+}
+
+// UserChange is what a user becomes.
+type UserChange struct {
+	Role     models.Role
+	Disabled bool
+	Limited  bool
+	Clients  []int // the reach of a limited user: numbers
+}
+
+// ChangeUser gives a user of the transaction's client, or of the SOC, another role, state and reach. Whoever is disabled
+// loses all tokens, for good. Conflict: the client would be without an enabled admin, or the SOC without an operator.
+// NotFound: there is no such user. Invalid: a client of the reach does not exist.
+func (tx *Tx) ChangeUser(id uuid.UUID, c UserChange) (before, now models.Account, err error) {
+	if err := tx.lockUsers(); err != nil {
+		return before, now, err
 	}
-	return u, err
+	if before, err = tx.Account(id); err != nil {
+		return before, now, err
+	}
+	if err := tx.keepOneManager(before, c); err != nil {
+		return before, now, err
+	}
+	set := map[string]any{"role": c.Role, "disabled_at": nil}
+	if c.Disabled {
+		set["disabled_at"] = gorm.Expr("coalesce(disabled_at, now())")
+	}
+	if tx.client == uuid.Nil {
+		set["limited"] = c.Limited
+	}
+	if err := tx.users().Where("id = ?", id).UpdateColumns(set).Error; err != nil {
+		return before, now, problem("change user", err)
+	}
+	if err := tx.setReach(id, c.Clients); err != nil {
+		return before, now, err
+	}
+	if c.Disabled {
+		err = tx.asLogins(func(db *gorm.DB) error { return db.Where("user_id = ?", id).Delete(&tokenRow{}).Error })
+		if err != nil {
+			return before, now, problem("revoke tokens", err)
+		}
+	}
+	now, err = tx.Account(id)
+	return before, now, err
+}
+
+// keepOneManager refuses a change after which nobody could manage the users.
+func (tx *Tx) keepOneManager(before models.Account, c UserChange) error {
+	manager := models.RoleAdmin
+	if tx.client == uuid.Nil {
+		manager = models.RoleOperator
+	}
+	if before.Role != manager || !before.DisabledAt.IsZero() || c.Role == manager && !c.Disabled {
+		return nil
+	}
+	var others int64
+	q := tx.users().Where("id <> ? and role = ? and disabled_at is null", before.ID, manager)
+	if err := q.Count(&others).Error; err != nil {
+		return problem("count managers", err)
+	}
+	if others == 0 {
+		return models.Errorf(models.Conflict, "this is the last enabled %s: make another one first", manager)
+	}
+	return nil
+}
+
+// setReach replaces the clients that a user of the SOC is limited to.
+func (tx *Tx) setReach(user uuid.UUID, numbers []int) error {
+	if tx.client != uuid.Nil {
+		return nil
+	}
+	if err := tx.db.Where("user_id = ?", user).Delete(&reachRow{}).Error; err != nil {
+		return problem("drop reach", err)
+	}
+	if len(numbers) == 0 {
+		return nil
+	}
+	var rows []reachRow
+	err := tx.overEveryClient(func(db *gorm.DB) error {
+		return db.Table("clients").Select("id as client_id, ?::uuid as user_id", user).Where("number in ?", numbers).Scan(&rows).Error
+	})
+	switch {
+	case err != nil:
+		return problem("find clients", err)
+	case len(rows) != len(numbers):
+		return models.InvalidField("/clients", "names a client that does not exist, or one twice")
+	}
+	return problem("set reach", tx.db.Create(&rows).Error)
+}
+
+// MayNotAct reports whether a user is known to have lost the right to act for the transaction's client: they are disabled,
+// or the client is no longer within their reach.
+func (tx *Tx) MayNotAct(user uuid.UUID) (bool, error) {
+	if err := tx.needsClient(); err != nil {
+		return false, err
+	}
+	var found int64
+	err := tx.overEveryClient(func(db *gorm.DB) error { // a worker knows of the client's users alone
+		return db.Table("users").Where(`id = ? and (disabled_at is not null
+			or limited and not exists (select from user_reach r where r.user_id = users.id and r.client_id = ?))`, user, tx.client).Count(&found).Error
+	})
+	return found > 0, problem("look for user", err)
 }
 
 // UserNames returns the names of users: of the transaction's client, for the SOC also of the SOC. It leaves out others.

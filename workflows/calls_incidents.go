@@ -20,6 +20,7 @@ type (
 	reminderInput          = activities.ReminderInput
 	cancelInput            = activities.CancelInput
 	decisionInput          = activities.DecisionInput
+	senderInput            = activities.SenderInput
 	statementInput         = activities.StatementInput
 	evaluateAuthorityInput = activities.EvaluateAuthorityInput
 	outcomeInput           = activities.OutcomeInput
@@ -66,6 +67,12 @@ func findDecision(ctx workflow.Context, in activities.DecisionInput, backed bool
 		return out, err
 	}
 	err = workflow.ExecuteLocalActivity(ctx, records.FindDecision, in).Get(ctx, &out)
+	return out, err
+}
+
+// mayNotAct asks whether a user of the SOC lost the right to act since they sent a command.
+func mayNotAct(ctx workflow.Context, in activities.SenderInput) (out bool, err error) {
+	err = workflow.ExecuteLocalActivity(localContext(ctx, "look up whether the sender may still act"), records.MayNotAct, in).Get(ctx, &out)
 	return out, err
 }
 

@@ -31,6 +31,7 @@ type incidentWorkflow struct {
 	backed     bool          // see changeStatementsBacked
 	acts       bool          // see changeActsAcknowledge
 	sees       bool          // see changeRefusalsSeen
+	senders    bool          // see changeSendersMayAct
 	renewing   bool          // an operator asks to go on in a new run
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
@@ -51,7 +52,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	}
 	version := workflow.GetVersion(ctx, changeBounded, workflow.DefaultVersion, messagesCounted)
 	w.backed, w.acts = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeActsAcknowledge)
-	w.sees = hasChange(ctx, changeRefusalsSeen)
+	w.sees, w.senders = hasChange(ctx, changeRefusalsSeen), hasChange(ctx, changeSendersMayAct)
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil

@@ -3,6 +3,7 @@ package workflows
 import (
 	"slices"
 
+	"github.com/google/uuid"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -116,6 +117,13 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 	if err := w.requireDecision(ctx, c, r); err != nil {
 		return incident.CommandResult{}, w.rejectUnbacked(ctx, name, r, err)
 	}
+	if err := w.requireSender(ctx, r); err != nil {
+		err = rejection(err)
+		if typeOf(err) != "" {
+			w.recordRejection(ctx, name, r, failureText(err))
+		}
+		return incident.CommandResult{}, err
+	}
 	if known := w.resultOf(r.RequestID); known != nil { // the same request came another way meanwhile
 		return *known, nil
 	}
@@ -179,12 +187,32 @@ func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Comm
 	switch {
 	case err != nil:
 		return err
+	case found.Disabled:
+		return senderMayNotAct()
 	case !found.Backed:
 		return models.Errorf(models.Forbidden, "no decision of the client stands behind this")
 	case w.backed && !found.Old && found.Seq < incident.Answers(c, w.state.Incident):
 		return models.Errorf(models.Conflict, "the incident has changed since this was decided; look again and decide anew")
 	}
 	return nil
+}
+
+// requireSender checks that the user of the SOC who sent a command may still act for the client. Whoever Watchfire does not
+// know is left to the other rules: people give commands by hand.
+func (w *incidentWorkflow) requireSender(ctx workflow.Context, r incident.CommandRequest) error {
+	user, err := uuid.Parse(r.Actor.ID)
+	if err != nil || !w.senders || r.Actor.Side != models.SideSOC {
+		return nil
+	}
+	lost, err := mayNotAct(ctx, senderInput{ClientID: w.state.Incident.ClientID, UserID: user})
+	if err == nil && lost {
+		return senderMayNotAct()
+	}
+	return err
+}
+
+func senderMayNotAct() error {
+	return models.Errorf(models.Forbidden, "the sender may not act for this client any more")
 }
 
 // rejectUnbacked records a command that nothing of the client stands behind, however it came: its sender may be anybody.

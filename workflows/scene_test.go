@@ -52,8 +52,9 @@ type story struct {
 	edr      []string
 	actions  []string // the keys of the actions sent to the EDR
 	decided  map[string]bool
-	unsaid   bool       // what contacts are said to have said has no row
-	saidAt   func() int // Seq of the last event that the store had when a contact spoke; nil: all of them
+	disabled map[string]bool // users who may not act any more
+	unsaid   bool            // what contacts are said to have said has no row
+	saidAt   func() int      // Seq of the last event that the store had when a contact spoke; nil: all of them
 	requests int
 
 	batches  []activities.RecordInput
@@ -255,7 +256,12 @@ func (s *story) world() {
 		if s.saidAt != nil {
 			seq = s.saidAt()
 		}
-		return activities.Decision{Backed: s.decided[in.RequestID], Seq: seq}, nil
+		return activities.Decision{Backed: s.decided[in.RequestID], Seq: seq, Disabled: s.disabled[in.UserID]}, nil
+	})
+	s.env.OnActivity(records.MayNotAct, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.SenderInput) (bool, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.disabled[in.UserID.String()], nil
 	})
 	s.env.OnActivity(records.FindStatement, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.StatementInput) (activities.Statement, error) {
 		s.mu.Lock()

@@ -38,6 +38,9 @@ const (
 	// changeActsAcknowledge: whatever a responder or admin sends, and a contact's answer about an approval, acknowledges;
 	// what a viewer sends does not. Before, only the command and the keys for it did, whoever sent them.
 	changeActsAcknowledge = "acts-acknowledge"
+	// changeSendersMayAct: a command of the SOC is rejected when its sender was disabled, or lost the client from their
+	// reach, before it is judged. Before, only those of the client's users were looked at again.
+	changeSendersMayAct = "senders-may-act"
 	// changeDeviceFoundForRuling: a device that was released before anything was done to it is found when it is to be
 	// isolated again. Before, the response authority waited for it for ever.
 	changeDeviceFoundForRuling = "device-found-for-ruling"

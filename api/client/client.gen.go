@@ -44,6 +44,27 @@ func (e ReceivedAlertOutcome) Valid() bool {
 	}
 }
 
+// Defines values for ServiceOperation.
+const (
+	ReceiveAlert ServiceOperation = "receive-alert"
+	ReceiveOcsf  ServiceOperation = "receive-ocsf"
+)
+
+// Valid indicates whether the value is a known member of the ServiceOperation enum.
+func (e ServiceOperation) Valid() bool {
+	switch e {
+	case ReceiveAlert:
+		return true
+	case ReceiveOcsf:
+		return true
+	default:
+		return false
+	}
+}
+
+// Account A user.
+type Account = models.Account
+
 // Acknowledge Example: {"revision":1}
 type Acknowledge = incident.Acknowledge
 
@@ -207,6 +228,9 @@ type ClientList struct {
 	Next *Next `json:"next,omitempty"`
 }
 
+// ClientRole defines model for ClientRole.
+type ClientRole = models.Role
+
 // ClientTerms Example: {"contract":{"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"},"language":"de","legal_name":"Example Manufacturing SE","time_zone":"Europe/Vienna"}
 type ClientTerms struct {
 	// BusinessHours When reminders go out; Monday to Friday 08:00 to 18:00 when left out.
@@ -228,6 +252,12 @@ type ClientTerms struct {
 
 	// TimeZone IANA name.
 	TimeZone string `json:"time_zone"`
+}
+
+// ClientUserState Example: {"disabled":false,"role":"responder"}
+type ClientUserState struct {
+	Disabled bool       `json:"disabled"`
+	Role     ClientRole `json:"role"`
 }
 
 // ClockTime A time of day.
@@ -286,6 +316,20 @@ type Containment = incident.Containment
 //
 // Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 type Contract = models.Contract
+
+// CreatedServiceToken defines model for CreatedServiceToken.
+type CreatedServiceToken struct {
+	// Secret The bearer token; it is never shown again.
+	Secret string       `json:"secret"`
+	Token  ServiceToken `json:"token"`
+}
+
+// CreatedToken defines model for CreatedToken.
+type CreatedToken struct {
+	// Secret The bearer token; it is never shown again.
+	Secret string `json:"secret"`
+	Token  Token  `json:"token"`
+}
 
 // Delivery One mail, text, call, isolation or release, and how it ended. A test or a code belongs to no incident.
 type Delivery = notify.Delivery
@@ -498,6 +542,18 @@ type Indicator = models.Indicator
 // Indicators defines model for Indicators.
 type Indicators = []Indicator
 
+// InvitedUser defines model for InvitedUser.
+type InvitedUser struct {
+	// ExpiresAt Example: 2026-03-02T08:15:00Z
+	ExpiresAt Time `json:"expires_at"`
+
+	// Invitation A bearer token for `create-token` alone; it is never shown again.
+	Invitation string `json:"invitation"`
+
+	// User A user.
+	User Account `json:"user"`
+}
+
 // Isolate Example: {"hostname":"dc01.client.example","reason":"Credentials are being taken from it."}
 type Isolate = incident.Isolate
 
@@ -539,6 +595,16 @@ type NewAlert struct {
 
 	// Title Not blank.
 	Title string `json:"title"`
+}
+
+// NewClientUser Example: {"email":"ines@client.example","name":"Ines Carl","role":"responder"}
+type NewClientUser struct {
+	// Email One address and nothing else, at a host name with a dot.
+	Email string `json:"email"`
+
+	// Name Not blank.
+	Name string     `json:"name"`
+	Role ClientRole `json:"role"`
 }
 
 // NewContact Example: {"channels":["email","sms","voice"],"email":"ada@client.example","hours":[{"days":["mon","tue","wed","thu","fri"],"from":"08:30","to":"18:00"}],"language":"en","name":"Ada Example","order":1,"phone":"+12025550100","role":"CISO","severities":["critical","high"]}
@@ -599,6 +665,18 @@ type NewIncident struct {
 // NewIndicator An indicator of a new alert. Attackers write its value.
 type NewIndicator = models.Indicator
 
+// NewReport Example: {"hostnames":["ws-17"],"text":"Three colleagues got it this morning, one has typed hers in.","title":"A mail asks for passwords"}
+type NewReport struct {
+	Hostnames  *[]string       `json:"hostnames,omitempty"`
+	Indicators *[]NewIndicator `json:"indicators,omitempty"`
+
+	// Text What was seen.
+	Text string `json:"text"`
+
+	// Title Not blank.
+	Title string `json:"title"`
+}
+
 // NewResponseAuthority Example: {"never":["dc-*"],"rules":[{"action":"isolated","classes":["workstation"],"decision":"auto","name":"Workstations at any time"},{"action":"isolated","classes":["server"],"decision":"ask_then_auto","hours":"outside","name":"Servers at night","severities":["critical"]}],"two_persons":[{"tag":"production"}]}
 type NewResponseAuthority struct {
 	// Never Devices that are never isolated, whatever a rule says.
@@ -607,6 +685,35 @@ type NewResponseAuthority struct {
 
 	// TwoPersons Devices on which two different persons of the client must agree.
 	TwoPersons *AssetSelectors `json:"two_persons,omitempty"`
+}
+
+// NewSOCUser Example: {"email":"lea@soc.example","name":"Lea Roth","role":"lead"}
+type NewSOCUser struct {
+	// Email One address and nothing else, at a host name with a dot.
+	Email string `json:"email"`
+
+	// Name Not blank.
+	Name string  `json:"name"`
+	Role SOCRole `json:"role"`
+}
+
+// NewServiceToken Example: {"name":"SIEM connector","operations":["receive-alert"]}
+type NewServiceToken struct {
+	// Days Until it expires; 90 when left out.
+	Days *int `json:"days,omitempty"`
+
+	// Name Not blank.
+	Name       string             `json:"name"`
+	Operations []ServiceOperation `json:"operations"`
+}
+
+// NewToken Example: {"name":"laptop"}
+type NewToken struct {
+	// Days Until it expires; 90 when left out.
+	Days *int `json:"days,omitempty"`
+
+	// Name Not blank.
+	Name string `json:"name"`
 }
 
 // Next The cursor of the next page; absent on the last.
@@ -715,8 +822,30 @@ type Recommendation = incident.Recommendation
 // Reference Example: SI-1042-0007
 type Reference = models.Reference
 
+// Refusal defines model for Refusal.
+type Refusal = models.Refusal
+
+// RefusalList defines model for RefusalList.
+type RefusalList struct {
+	Items []Refusal `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next *Next `json:"next,omitempty"`
+}
+
 // Release Example: {"endpoint":"e1","reason":"The host was rebuilt."}
 type Release = incident.Release
+
+// Report defines model for Report.
+type Report = models.Report
+
+// ReportList defines model for ReportList.
+type ReportList struct {
+	Items []Report `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next *Next `json:"next,omitempty"`
+}
 
 // RequestClosure Example: {"note":"All affected accounts were reset.","outcome":"resolved"}
 type RequestClosure = incident.RequestClosure
@@ -773,6 +902,31 @@ type RevisionView = incident.RevisionView
 
 // Ruling defines model for Ruling.
 type Ruling = authority.Ruling
+
+// SOCRole defines model for SOCRole.
+type SOCRole = models.Role
+
+// SOCUserState Example: {"clients":[1042],"disabled":false,"limited":true,"role":"analyst"}
+type SOCUserState struct {
+	// Clients The clients that a limited user sees.
+	Clients  *[]Number `json:"clients,omitempty"`
+	Disabled bool      `json:"disabled"`
+
+	// Limited For analysts and leads.
+	Limited bool    `json:"limited"`
+	Role    SOCRole `json:"role"`
+}
+
+// ServiceOperation defines model for ServiceOperation.
+type ServiceOperation string
+
+// ServiceToken defines model for ServiceToken.
+type ServiceToken = models.ServiceToken
+
+// ServiceTokenList defines model for ServiceTokenList.
+type ServiceTokenList struct {
+	Items []ServiceToken `json:"items"`
+}
 
 // SettleRecommendation The recommendation is mitigated with evidence, or its risk accepted with a reason and an expiry date, or it is not applicable with a reason.
 //
@@ -834,11 +988,27 @@ type TimelineEntry = incident.TimelineEntry
 // Title Not blank.
 type Title = string
 
+// Token defines model for Token.
+type Token = models.Token
+
+// TokenList defines model for TokenList.
+type TokenList struct {
+	Items []Token `json:"items"`
+}
+
 // Turn defines model for Turn.
 type Turn = incident.Turn
 
 // UUID Example: 018f6a5e-0000-7000-8000-000000000001
 type UUID = openapi_types.UUID
+
+// UserList defines model for UserList.
+type UserList struct {
+	Items []Account `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next *Next `json:"next,omitempty"`
+}
 
 // Verify Example: {"gone":true,"note":"No activity since the reset."}
 type Verify = incident.Verify
@@ -854,6 +1024,9 @@ type Window = models.Window
 
 // WithdrawClosure Example: {"reason":"The account was used again."}
 type WithdrawClosure = incident.WithdrawClosure
+
+// AccessID defines model for AccessID.
+type AccessID = openapi_types.UUID
 
 // AlertID defines model for AlertID.
 type AlertID = openapi_types.UUID
@@ -936,6 +1109,15 @@ type GetAlertRawParams struct {
 	Version *int `form:"version,omitempty" json:"version,omitempty"`
 }
 
+// ListSocAuditLogParams defines parameters for ListSocAuditLog.
+type ListSocAuditLogParams struct {
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The most entries in the answer; 50 when left out.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // ListClientsParams defines parameters for ListClients.
 type ListClientsParams struct {
 	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
@@ -1004,10 +1186,34 @@ type GetPlanParams struct {
 	At *string `form:"at,omitempty" json:"at,omitempty"`
 }
 
+// ListReportsParams defines parameters for ListReports.
+type ListReportsParams struct {
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The most entries in the answer; 50 when left out.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ReportSuspicionParams defines parameters for ReportSuspicion.
+type ReportSuspicionParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // DraftResponseAuthorityParams defines parameters for DraftResponseAuthority.
 type DraftResponseAuthorityParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListClientUsersParams defines parameters for ListClientUsers.
+type ListClientUsersParams struct {
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The most entries in the answer; 50 when left out.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListIncidentsParams defines parameters for ListIncidents.
@@ -1220,6 +1426,24 @@ type ListAlarmsParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListRefusalsParams defines parameters for ListRefusals.
+type ListRefusalsParams struct {
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The most entries in the answer; 50 when left out.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListSocUsersParams defines parameters for ListSocUsers.
+type ListSocUsersParams struct {
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The most entries in the answer; 50 when left out.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // ReceiveAlertJSONRequestBody defines body for ReceiveAlert for application/json ContentType.
 type ReceiveAlertJSONRequestBody = NewAlert
 
@@ -1256,6 +1480,9 @@ type StartFireDrillJSONRequestBody = NewFireDrill
 // PauseIsolationJSONRequestBody defines body for PauseIsolation for application/json ContentType.
 type PauseIsolationJSONRequestBody = SwitchReason
 
+// ReportSuspicionJSONRequestBody defines body for ReportSuspicion for application/json ContentType.
+type ReportSuspicionJSONRequestBody = NewReport
+
 // DraftResponseAuthorityJSONRequestBody defines body for DraftResponseAuthority for application/json ContentType.
 type DraftResponseAuthorityJSONRequestBody = NewResponseAuthority
 
@@ -1264,6 +1491,15 @@ type DryRunResponseAuthorityJSONRequestBody = DryRun
 
 // ResumeIsolationJSONRequestBody defines body for ResumeIsolation for application/json ContentType.
 type ResumeIsolationJSONRequestBody = SwitchReason
+
+// CreateClientServiceTokenJSONRequestBody defines body for CreateClientServiceToken for application/json ContentType.
+type CreateClientServiceTokenJSONRequestBody = NewServiceToken
+
+// InviteClientUserJSONRequestBody defines body for InviteClientUser for application/json ContentType.
+type InviteClientUserJSONRequestBody = NewClientUser
+
+// UpdateClientUserJSONRequestBody defines body for UpdateClientUser for application/json ContentType.
+type UpdateClientUserJSONRequestBody = ClientUserState
 
 // OpenIncidentJSONRequestBody defines body for OpenIncident for application/json ContentType.
 type OpenIncidentJSONRequestBody = NewIncident
@@ -1342,6 +1578,18 @@ type WithdrawClosureJSONRequestBody = WithdrawClosure
 
 // DecodePayloadsJSONRequestBody defines body for DecodePayloads for application/json ContentType.
 type DecodePayloadsJSONRequestBody = PayloadList
+
+// CreateSocServiceTokenJSONRequestBody defines body for CreateSocServiceToken for application/json ContentType.
+type CreateSocServiceTokenJSONRequestBody = NewServiceToken
+
+// CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
+type CreateTokenJSONRequestBody = NewToken
+
+// InviteSocUserJSONRequestBody defines body for InviteSocUser for application/json ContentType.
+type InviteSocUserJSONRequestBody = NewSOCUser
+
+// UpdateSocUserJSONRequestBody defines body for UpdateSocUser for application/json ContentType.
+type UpdateSocUserJSONRequestBody = SOCUserState
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -1482,6 +1730,14 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/alerts/{id}/raw (the `GetAlertRaw` operationId).
 	GetAlertRaw(ctx context.Context, id AlertID, params *GetAlertRawParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListSocAuditLog List the SOC's audit log
+	//
+	// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked.
+	// What concerns one client is in the audit log of that client.
+	//
+	// Corresponds with GET /api/v1/audit-log (the `ListSocAuditLog` operationId).
+	ListSocAuditLog(ctx context.Context, params *ListSocAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListClients List clients by number
 	//
 	// For the SOC.
@@ -1536,7 +1792,7 @@ type ClientInterface interface {
 	//
 	// For the SOC and the client's admins, the newest entry first: contacts added, changed, checked, verified and removed,
 	// terms changed, response authorities drafted and signed, EDR credentials set and removed, isolations paused and
-	// resumed. A request that changed nothing leaves no entry. Entries name the people, also those of the SOC, and the
+	// resumed, users and tokens made, changed and revoked. A request that changed nothing leaves no entry. Entries name the people, also those of the SOC, and the
 	// fields that changed, never the values of those.
 	//
 	// Corresponds with GET /api/v1/clients/{number}/audit-log (the `ListAuditLog` operationId).
@@ -1782,6 +2038,32 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/clients/{number}/plan (the `GetPlan` operationId).
 	GetPlan(ctx context.Context, number ClientNumber, params *GetPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListReports List the suspicions that the client's users reported
+	//
+	// The newest first, with what became of each: `open`, `in_incident` once an incident about it is published, or
+	// `dismissed`.
+	//
+	// Corresponds with GET /api/v1/clients/{number}/reports (the `ListReports` operationId).
+	ListReports(ctx context.Context, number ClientNumber, params *ListReportsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReportSuspicionWithBody Report a suspicion to the SOC
+	//
+	// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
+	ReportSuspicionWithBody(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReportSuspicion Report a suspicion to the SOC
+	//
+	// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
+	ReportSuspicion(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetResponseAuthority Read the client's response authority
 	//
 	// The response authority says who may isolate and release which devices, and when. The newest signed version holds;
@@ -1853,6 +2135,89 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/clients/{number}/resume-isolation (the `ResumeIsolation` operationId).
 	ResumeIsolation(ctx context.Context, number ClientNumber, body ResumeIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListClientServiceTokens List the client's service tokens
+	//
+	// For leads, operators and the client's admins. Those that are not revoked, the newest first, never the tokens themselves.
+	//
+	// Corresponds with GET /api/v1/clients/{number}/service-tokens (the `ListClientServiceTokens` operationId).
+	ListClientServiceTokens(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateClientServiceTokenWithBody Make a token for a machine of the client
+	//
+	// For leads, operators and the client's admins. It may use the named operations for this client, with the source `integration`. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/service-tokens (the `CreateClientServiceToken` operationId).
+	CreateClientServiceTokenWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateClientServiceToken Make a token for a machine of the client
+	//
+	// For leads, operators and the client's admins. It may use the named operations for this client, with the source `integration`. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/service-tokens (the `CreateClientServiceToken` operationId).
+	CreateClientServiceToken(ctx context.Context, number ClientNumber, body CreateClientServiceTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeClientServiceToken Revoke a service token of the client
+	//
+	// For leads, operators and the client's admins. The token is invalid at once.
+	//
+	// Corresponds with DELETE /api/v1/clients/{number}/service-tokens/{id} (the `RevokeClientServiceToken` operationId).
+	RevokeClientServiceToken(ctx context.Context, number ClientNumber, id AccessID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListClientUsers List the client's users
+	//
+	// For leads, operators and the client's admins, the newest first.
+	//
+	// Corresponds with GET /api/v1/clients/{number}/users (the `ListClientUsers` operationId).
+	ListClientUsers(ctx context.Context, number ClientNumber, params *ListClientUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// InviteClientUserWithBody Invite a user of the client
+	//
+	// For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+	// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/users (the `InviteClientUser` operationId).
+	InviteClientUserWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// InviteClientUser Invite a user of the client
+	//
+	// For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+	// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/users (the `InviteClientUser` operationId).
+	InviteClientUser(ctx context.Context, number ClientNumber, body InviteClientUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateClientUserWithBody Change role and state of a user of the client
+	//
+	// For operators and the client's admins. Whoever is disabled loses every token at once and
+	// for good; a request of theirs that is under way, or waits for a worker, does not count any more.
+	// 409 for one's own role, and when nobody would be left to manage users.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/clients/{number}/users/{id} (the `UpdateClientUser` operationId).
+	UpdateClientUserWithBody(ctx context.Context, number ClientNumber, id AccessID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateClientUser Change role and state of a user of the client
+	//
+	// For operators and the client's admins. Whoever is disabled loses every token at once and
+	// for good; a request of theirs that is under way, or waits for a worker, does not count any more.
+	// 409 for one's own role, and when nobody would be left to manage users.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/clients/{number}/users/{id} (the `UpdateClientUser` operationId).
+	UpdateClientUser(ctx context.Context, number ClientNumber, id AccessID, body UpdateClientUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEdrProducts List the EDR products a client may have
 	//
@@ -2391,6 +2756,131 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/operator/payloads/decode (the `DecodePayloads` operationId).
 	DecodePayloads(ctx context.Context, body DecodePayloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRefusals List refused requests
+	//
+	// For leads and operators whose reach is not limited, the newest first: the requests that were answered with 401 and
+	// 403, counted by the minute and the caller. They appear after at most ten seconds.
+	//
+	// Corresponds with GET /api/v1/refusals (the `ListRefusals` operationId).
+	ListRefusals(ctx context.Context, params *ListRefusalsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSocServiceTokens List the service tokens of the SOC
+	//
+	// For leads and operators whose reach is not limited. Those that are not revoked, the newest first, never the tokens themselves.
+	//
+	// Corresponds with GET /api/v1/service-tokens (the `ListSocServiceTokens` operationId).
+	ListSocServiceTokens(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSocServiceTokenWithBody Make a token for a machine of the SOC
+	//
+	// For leads and operators whose reach is not limited. It may use the named operations for every client. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/service-tokens (the `CreateSocServiceToken` operationId).
+	CreateSocServiceTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSocServiceToken Make a token for a machine of the SOC
+	//
+	// For leads and operators whose reach is not limited. It may use the named operations for every client. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/service-tokens (the `CreateSocServiceToken` operationId).
+	CreateSocServiceToken(ctx context.Context, body CreateSocServiceTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeSocServiceToken Revoke a service token of the SOC
+	//
+	// For leads and operators whose reach is not limited. The token is invalid at once.
+	//
+	// Corresponds with DELETE /api/v1/service-tokens/{id} (the `RevokeSocServiceToken` operationId).
+	RevokeSocServiceToken(ctx context.Context, id AccessID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListTokens List one's own tokens
+	//
+	// The newest first, never the tokens themselves.
+	//
+	// Corresponds with GET /api/v1/tokens (the `ListTokens` operationId).
+	ListTokens(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateTokenWithBody Make a token of one's own
+	//
+	// With a token, or with an invitation, which this uses up. The answer holds the new token, once. A name is given to
+	// one token at a time: 409 for a second one.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/tokens (the `CreateToken` operationId).
+	CreateTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateToken Make a token of one's own
+	//
+	// With a token, or with an invitation, which this uses up. The answer holds the new token, once. A name is given to
+	// one token at a time: 409 for a second one.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/tokens (the `CreateToken` operationId).
+	CreateToken(ctx context.Context, body CreateTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeToken Revoke a token of one's own
+	//
+	// The token is invalid at once.
+	//
+	// Corresponds with DELETE /api/v1/tokens/{id} (the `RevokeToken` operationId).
+	RevokeToken(ctx context.Context, id AccessID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSocUsers List the users of the SOC
+	//
+	// For leads and operators, the newest first.
+	//
+	// Corresponds with GET /api/v1/users (the `ListSocUsers` operationId).
+	ListSocUsers(ctx context.Context, params *ListSocUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// InviteSocUserWithBody Invite a user of the SOC
+	//
+	// For operators. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+	// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/users (the `InviteSocUser` operationId).
+	InviteSocUserWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// InviteSocUser Invite a user of the SOC
+	//
+	// For operators. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+	// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/users (the `InviteSocUser` operationId).
+	InviteSocUser(ctx context.Context, body InviteSocUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateSocUserWithBody Change role and state of a user of the SOC
+	//
+	// For operators. Whoever is disabled loses every token at once and
+	// for good; a request of theirs that is under way, or waits for a worker, does not count any more. An analyst or lead who is `limited` sees the clients of `clients` and no others.
+	// 409 for one's own role, and when nobody would be left to manage users.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/users/{id} (the `UpdateSocUser` operationId).
+	UpdateSocUserWithBody(ctx context.Context, id AccessID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateSocUser Change role and state of a user of the SOC
+	//
+	// For operators. Whoever is disabled loses every token at once and
+	// for good; a request of theirs that is under way, or waits for a worker, does not count any more. An analyst or lead who is `limited` sees the clients of `clients` and no others.
+	// 409 for one's own role, and when nobody would be left to manage users.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/users/{id} (the `UpdateSocUser` operationId).
+	UpdateSocUser(ctx context.Context, id AccessID, body UpdateSocUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // ListAlerts List alerts, the latest first
@@ -2528,6 +3018,24 @@ func (c *API) GetAlertRaw(ctx context.Context, id AlertID, params *GetAlertRawPa
 	return c.Client.Do(req)
 }
 
+// ListSocAuditLog List the SOC's audit log
+//
+// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked.
+// What concerns one client is in the audit log of that client.
+//
+// Corresponds with GET /api/v1/audit-log (the `ListSocAuditLog` operationId).
+func (c *API) ListSocAuditLog(ctx context.Context, params *ListSocAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSocAuditLogRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListClients List clients by number
 //
 // For the SOC.
@@ -2642,7 +3150,7 @@ func (c *API) UpdateClient(ctx context.Context, number ClientNumber, body Update
 //
 // For the SOC and the client's admins, the newest entry first: contacts added, changed, checked, verified and removed,
 // terms changed, response authorities drafted and signed, EDR credentials set and removed, isolations paused and
-// resumed. A request that changed nothing leaves no entry. Entries name the people, also those of the SOC, and the
+// resumed, users and tokens made, changed and revoked. A request that changed nothing leaves no entry. Entries name the people, also those of the SOC, and the
 // fields that changed, never the values of those.
 //
 // Corresponds with GET /api/v1/clients/{number}/audit-log (the `ListAuditLog` operationId).
@@ -3158,6 +3666,62 @@ func (c *API) GetPlan(ctx context.Context, number ClientNumber, params *GetPlanP
 	return c.Client.Do(req)
 }
 
+// ListReports List the suspicions that the client's users reported
+//
+// The newest first, with what became of each: `open`, `in_incident` once an incident about it is published, or
+// `dismissed`.
+//
+// Corresponds with GET /api/v1/clients/{number}/reports (the `ListReports` operationId).
+func (c *API) ListReports(ctx context.Context, number ClientNumber, params *ListReportsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListReportsRequest(c.Server, number, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReportSuspicionWithBody Report a suspicion to the SOC
+//
+// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
+func (c *API) ReportSuspicionWithBody(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReportSuspicionRequestWithBody(c.Server, number, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReportSuspicion Report a suspicion to the SOC
+//
+// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
+func (c *API) ReportSuspicion(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReportSuspicionRequest(c.Server, number, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetResponseAuthority Read the client's response authority
 //
 // The response authority says who may isolate and release which devices, and when. The newest signed version holds;
@@ -3300,6 +3864,179 @@ func (c *API) ResumeIsolationWithBody(ctx context.Context, number ClientNumber, 
 // Corresponds with POST /api/v1/clients/{number}/resume-isolation (the `ResumeIsolation` operationId).
 func (c *API) ResumeIsolation(ctx context.Context, number ClientNumber, body ResumeIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResumeIsolationRequest(c.Server, number, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListClientServiceTokens List the client's service tokens
+//
+// For leads, operators and the client's admins. Those that are not revoked, the newest first, never the tokens themselves.
+//
+// Corresponds with GET /api/v1/clients/{number}/service-tokens (the `ListClientServiceTokens` operationId).
+func (c *API) ListClientServiceTokens(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListClientServiceTokensRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateClientServiceTokenWithBody Make a token for a machine of the client
+//
+// For leads, operators and the client's admins. It may use the named operations for this client, with the source `integration`. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/service-tokens (the `CreateClientServiceToken` operationId).
+func (c *API) CreateClientServiceTokenWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateClientServiceTokenRequestWithBody(c.Server, number, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateClientServiceToken Make a token for a machine of the client
+//
+// For leads, operators and the client's admins. It may use the named operations for this client, with the source `integration`. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/service-tokens (the `CreateClientServiceToken` operationId).
+func (c *API) CreateClientServiceToken(ctx context.Context, number ClientNumber, body CreateClientServiceTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateClientServiceTokenRequest(c.Server, number, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeClientServiceToken Revoke a service token of the client
+//
+// For leads, operators and the client's admins. The token is invalid at once.
+//
+// Corresponds with DELETE /api/v1/clients/{number}/service-tokens/{id} (the `RevokeClientServiceToken` operationId).
+func (c *API) RevokeClientServiceToken(ctx context.Context, number ClientNumber, id AccessID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeClientServiceTokenRequest(c.Server, number, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListClientUsers List the client's users
+//
+// For leads, operators and the client's admins, the newest first.
+//
+// Corresponds with GET /api/v1/clients/{number}/users (the `ListClientUsers` operationId).
+func (c *API) ListClientUsers(ctx context.Context, number ClientNumber, params *ListClientUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListClientUsersRequest(c.Server, number, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// InviteClientUserWithBody Invite a user of the client
+//
+// For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/users (the `InviteClientUser` operationId).
+func (c *API) InviteClientUserWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewInviteClientUserRequestWithBody(c.Server, number, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// InviteClientUser Invite a user of the client
+//
+// For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/users (the `InviteClientUser` operationId).
+func (c *API) InviteClientUser(ctx context.Context, number ClientNumber, body InviteClientUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewInviteClientUserRequest(c.Server, number, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateClientUserWithBody Change role and state of a user of the client
+//
+// For operators and the client's admins. Whoever is disabled loses every token at once and
+// for good; a request of theirs that is under way, or waits for a worker, does not count any more.
+// 409 for one's own role, and when nobody would be left to manage users.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/clients/{number}/users/{id} (the `UpdateClientUser` operationId).
+func (c *API) UpdateClientUserWithBody(ctx context.Context, number ClientNumber, id AccessID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateClientUserRequestWithBody(c.Server, number, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateClientUser Change role and state of a user of the client
+//
+// For operators and the client's admins. Whoever is disabled loses every token at once and
+// for good; a request of theirs that is under way, or waits for a worker, does not count any more.
+// 409 for one's own role, and when nobody would be left to manage users.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/clients/{number}/users/{id} (the `UpdateClientUser` operationId).
+func (c *API) UpdateClientUser(ctx context.Context, number ClientNumber, id AccessID, body UpdateClientUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateClientUserRequest(c.Server, number, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4458,6 +5195,271 @@ func (c *API) DecodePayloads(ctx context.Context, body DecodePayloadsJSONRequest
 	return c.Client.Do(req)
 }
 
+// ListRefusals List refused requests
+//
+// For leads and operators whose reach is not limited, the newest first: the requests that were answered with 401 and
+// 403, counted by the minute and the caller. They appear after at most ten seconds.
+//
+// Corresponds with GET /api/v1/refusals (the `ListRefusals` operationId).
+func (c *API) ListRefusals(ctx context.Context, params *ListRefusalsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRefusalsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSocServiceTokens List the service tokens of the SOC
+//
+// For leads and operators whose reach is not limited. Those that are not revoked, the newest first, never the tokens themselves.
+//
+// Corresponds with GET /api/v1/service-tokens (the `ListSocServiceTokens` operationId).
+func (c *API) ListSocServiceTokens(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSocServiceTokensRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSocServiceTokenWithBody Make a token for a machine of the SOC
+//
+// For leads and operators whose reach is not limited. It may use the named operations for every client. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/service-tokens (the `CreateSocServiceToken` operationId).
+func (c *API) CreateSocServiceTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSocServiceTokenRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSocServiceToken Make a token for a machine of the SOC
+//
+// For leads and operators whose reach is not limited. It may use the named operations for every client. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/service-tokens (the `CreateSocServiceToken` operationId).
+func (c *API) CreateSocServiceToken(ctx context.Context, body CreateSocServiceTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSocServiceTokenRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeSocServiceToken Revoke a service token of the SOC
+//
+// For leads and operators whose reach is not limited. The token is invalid at once.
+//
+// Corresponds with DELETE /api/v1/service-tokens/{id} (the `RevokeSocServiceToken` operationId).
+func (c *API) RevokeSocServiceToken(ctx context.Context, id AccessID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeSocServiceTokenRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListTokens List one's own tokens
+//
+// The newest first, never the tokens themselves.
+//
+// Corresponds with GET /api/v1/tokens (the `ListTokens` operationId).
+func (c *API) ListTokens(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTokensRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateTokenWithBody Make a token of one's own
+//
+// With a token, or with an invitation, which this uses up. The answer holds the new token, once. A name is given to
+// one token at a time: 409 for a second one.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/tokens (the `CreateToken` operationId).
+func (c *API) CreateTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTokenRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateToken Make a token of one's own
+//
+// With a token, or with an invitation, which this uses up. The answer holds the new token, once. A name is given to
+// one token at a time: 409 for a second one.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/tokens (the `CreateToken` operationId).
+func (c *API) CreateToken(ctx context.Context, body CreateTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTokenRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeToken Revoke a token of one's own
+//
+// The token is invalid at once.
+//
+// Corresponds with DELETE /api/v1/tokens/{id} (the `RevokeToken` operationId).
+func (c *API) RevokeToken(ctx context.Context, id AccessID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeTokenRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSocUsers List the users of the SOC
+//
+// For leads and operators, the newest first.
+//
+// Corresponds with GET /api/v1/users (the `ListSocUsers` operationId).
+func (c *API) ListSocUsers(ctx context.Context, params *ListSocUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSocUsersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// InviteSocUserWithBody Invite a user of the SOC
+//
+// For operators. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/users (the `InviteSocUser` operationId).
+func (c *API) InviteSocUserWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewInviteSocUserRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// InviteSocUser Invite a user of the SOC
+//
+// For operators. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/users (the `InviteSocUser` operationId).
+func (c *API) InviteSocUser(ctx context.Context, body InviteSocUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewInviteSocUserRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateSocUserWithBody Change role and state of a user of the SOC
+//
+// For operators. Whoever is disabled loses every token at once and
+// for good; a request of theirs that is under way, or waits for a worker, does not count any more. An analyst or lead who is `limited` sees the clients of `clients` and no others.
+// 409 for one's own role, and when nobody would be left to manage users.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/users/{id} (the `UpdateSocUser` operationId).
+func (c *API) UpdateSocUserWithBody(ctx context.Context, id AccessID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateSocUserRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateSocUser Change role and state of a user of the SOC
+//
+// For operators. Whoever is disabled loses every token at once and
+// for good; a request of theirs that is under way, or waits for a worker, does not count any more. An analyst or lead who is `limited` sees the clients of `clients` and no others.
+// 409 for one's own role, and when nobody would be left to manage users.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/users/{id} (the `UpdateSocUser` operationId).
+func (c *API) UpdateSocUser(ctx context.Context, id AccessID, body UpdateSocUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateSocUserRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // NewListAlertsRequest constructs an http.Request for the ListAlerts method
 func NewListAlertsRequest(server string, params *ListAlertsParams) (*http.Request, error) {
 	var err error
@@ -4781,6 +5783,72 @@ func NewGetAlertRawRequest(server string, id AlertID, params *GetAlertRawParams)
 		if params.Version != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "version", *params.Version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListSocAuditLogRequest constructs an http.Request for the ListSocAuditLog method
+func NewListSocAuditLogRequest(server string, params *ListSocAuditLogParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit-log")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -5965,6 +7033,139 @@ func NewGetPlanRequest(server string, number ClientNumber, params *GetPlanParams
 	return req, nil
 }
 
+// NewListReportsRequest constructs an http.Request for the ListReports method
+func NewListReportsRequest(server string, number ClientNumber, params *ListReportsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/reports", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReportSuspicionRequest calls the generic ReportSuspicion builder with application/json body
+func NewReportSuspicionRequest(server string, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReportSuspicionRequestWithBody(server, number, params, "application/json", bodyReader)
+}
+
+// NewReportSuspicionRequestWithBody constructs an http.Request for the ReportSuspicion method, with any body, and a specified content type
+func NewReportSuspicionRequestWithBody(server string, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/reports", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewGetResponseAuthorityRequest constructs an http.Request for the GetResponseAuthority method
 func NewGetResponseAuthorityRequest(server string, number ClientNumber) (*http.Request, error) {
 	var err error
@@ -6185,6 +7386,302 @@ func NewResumeIsolationRequestWithBody(server string, number ClientNumber, conte
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListClientServiceTokensRequest constructs an http.Request for the ListClientServiceTokens method
+func NewListClientServiceTokensRequest(server string, number ClientNumber) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/service-tokens", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateClientServiceTokenRequest calls the generic CreateClientServiceToken builder with application/json body
+func NewCreateClientServiceTokenRequest(server string, number ClientNumber, body CreateClientServiceTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateClientServiceTokenRequestWithBody(server, number, "application/json", bodyReader)
+}
+
+// NewCreateClientServiceTokenRequestWithBody constructs an http.Request for the CreateClientServiceToken method, with any body, and a specified content type
+func NewCreateClientServiceTokenRequestWithBody(server string, number ClientNumber, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/service-tokens", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRevokeClientServiceTokenRequest constructs an http.Request for the RevokeClientServiceToken method
+func NewRevokeClientServiceTokenRequest(server string, number ClientNumber, id AccessID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/service-tokens/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListClientUsersRequest constructs an http.Request for the ListClientUsers method
+func NewListClientUsersRequest(server string, number ClientNumber, params *ListClientUsersParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/users", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewInviteClientUserRequest calls the generic InviteClientUser builder with application/json body
+func NewInviteClientUserRequest(server string, number ClientNumber, body InviteClientUserJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewInviteClientUserRequestWithBody(server, number, "application/json", bodyReader)
+}
+
+// NewInviteClientUserRequestWithBody constructs an http.Request for the InviteClientUser method, with any body, and a specified content type
+func NewInviteClientUserRequestWithBody(server string, number ClientNumber, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/users", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewUpdateClientUserRequest calls the generic UpdateClientUser builder with application/json body
+func NewUpdateClientUserRequest(server string, number ClientNumber, id AccessID, body UpdateClientUserJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateClientUserRequestWithBody(server, number, id, "application/json", bodyReader)
+}
+
+// NewUpdateClientUserRequestWithBody constructs an http.Request for the UpdateClientUser method, with any body, and a specified content type
+func NewUpdateClientUserRequestWithBody(server string, number ClientNumber, id AccessID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/users/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -8271,6 +9768,427 @@ func NewDecodePayloadsRequestWithBody(server string, contentType string, body io
 	return req, nil
 }
 
+// NewListRefusalsRequest constructs an http.Request for the ListRefusals method
+func NewListRefusalsRequest(server string, params *ListRefusalsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/refusals")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListSocServiceTokensRequest constructs an http.Request for the ListSocServiceTokens method
+func NewListSocServiceTokensRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/service-tokens")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateSocServiceTokenRequest calls the generic CreateSocServiceToken builder with application/json body
+func NewCreateSocServiceTokenRequest(server string, body CreateSocServiceTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateSocServiceTokenRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateSocServiceTokenRequestWithBody constructs an http.Request for the CreateSocServiceToken method, with any body, and a specified content type
+func NewCreateSocServiceTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/service-tokens")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRevokeSocServiceTokenRequest constructs an http.Request for the RevokeSocServiceToken method
+func NewRevokeSocServiceTokenRequest(server string, id AccessID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/service-tokens/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListTokensRequest constructs an http.Request for the ListTokens method
+func NewListTokensRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/tokens")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateTokenRequest calls the generic CreateToken builder with application/json body
+func NewCreateTokenRequest(server string, body CreateTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateTokenRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateTokenRequestWithBody constructs an http.Request for the CreateToken method, with any body, and a specified content type
+func NewCreateTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/tokens")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRevokeTokenRequest constructs an http.Request for the RevokeToken method
+func NewRevokeTokenRequest(server string, id AccessID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/tokens/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListSocUsersRequest constructs an http.Request for the ListSocUsers method
+func NewListSocUsersRequest(server string, params *ListSocUsersParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/users")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewInviteSocUserRequest calls the generic InviteSocUser builder with application/json body
+func NewInviteSocUserRequest(server string, body InviteSocUserJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewInviteSocUserRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewInviteSocUserRequestWithBody constructs an http.Request for the InviteSocUser method, with any body, and a specified content type
+func NewInviteSocUserRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/users")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewUpdateSocUserRequest calls the generic UpdateSocUser builder with application/json body
+func NewUpdateSocUserRequest(server string, id AccessID, body UpdateSocUserJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateSocUserRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewUpdateSocUserRequestWithBody constructs an http.Request for the UpdateSocUser method, with any body, and a specified content type
+func NewUpdateSocUserRequestWithBody(server string, id AccessID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/users/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 func (c *API) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -8386,6 +10304,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/alerts/{id}/raw (the `GetAlertRaw` operationId).
 	GetAlertRawWithResponse(ctx context.Context, id AlertID, params *GetAlertRawParams, reqEditors ...RequestEditorFn) (*GetAlertRawResponse, error)
 
+	// ListSocAuditLogWithResponse List the SOC's audit log
+	//
+	// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked.
+	// What concerns one client is in the audit log of that client.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit-log (the `ListSocAuditLog` operationId).
+	ListSocAuditLogWithResponse(ctx context.Context, params *ListSocAuditLogParams, reqEditors ...RequestEditorFn) (*ListSocAuditLogResponse, error)
+
 	// ListClientsWithResponse List clients by number
 	//
 	// For the SOC.
@@ -8444,7 +10372,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// For the SOC and the client's admins, the newest entry first: contacts added, changed, checked, verified and removed,
 	// terms changed, response authorities drafted and signed, EDR credentials set and removed, isolations paused and
-	// resumed. A request that changed nothing leaves no entry. Entries name the people, also those of the SOC, and the
+	// resumed, users and tokens made, changed and revoked. A request that changed nothing leaves no entry. Entries name the people, also those of the SOC, and the
 	// fields that changed, never the values of those.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8712,6 +10640,34 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/clients/{number}/plan (the `GetPlan` operationId).
 	GetPlanWithResponse(ctx context.Context, number ClientNumber, params *GetPlanParams, reqEditors ...RequestEditorFn) (*GetPlanResponse, error)
 
+	// ListReportsWithResponse List the suspicions that the client's users reported
+	//
+	// The newest first, with what became of each: `open`, `in_incident` once an incident about it is published, or
+	// `dismissed`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/clients/{number}/reports (the `ListReports` operationId).
+	ListReportsWithResponse(ctx context.Context, number ClientNumber, params *ListReportsParams, reqEditors ...RequestEditorFn) (*ListReportsResponse, error)
+
+	// ReportSuspicionWithBodyWithResponse Report a suspicion to the SOC
+	//
+	// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
+	ReportSuspicionWithBodyWithResponse(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReportSuspicionResponse, error)
+
+	// ReportSuspicionWithResponse Report a suspicion to the SOC
+	//
+	// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
+	ReportSuspicionWithResponse(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody, reqEditors ...RequestEditorFn) (*ReportSuspicionResponse, error)
+
 	// GetResponseAuthorityWithResponse Read the client's response authority
 	//
 	// The response authority says who may isolate and release which devices, and when. The newest signed version holds;
@@ -8787,6 +10743,95 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/clients/{number}/resume-isolation (the `ResumeIsolation` operationId).
 	ResumeIsolationWithResponse(ctx context.Context, number ClientNumber, body ResumeIsolationJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeIsolationResponse, error)
+
+	// ListClientServiceTokensWithResponse List the client's service tokens
+	//
+	// For leads, operators and the client's admins. Those that are not revoked, the newest first, never the tokens themselves.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/clients/{number}/service-tokens (the `ListClientServiceTokens` operationId).
+	ListClientServiceTokensWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*ListClientServiceTokensResponse, error)
+
+	// CreateClientServiceTokenWithBodyWithResponse Make a token for a machine of the client
+	//
+	// For leads, operators and the client's admins. It may use the named operations for this client, with the source `integration`. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/service-tokens (the `CreateClientServiceToken` operationId).
+	CreateClientServiceTokenWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateClientServiceTokenResponse, error)
+
+	// CreateClientServiceTokenWithResponse Make a token for a machine of the client
+	//
+	// For leads, operators and the client's admins. It may use the named operations for this client, with the source `integration`. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/service-tokens (the `CreateClientServiceToken` operationId).
+	CreateClientServiceTokenWithResponse(ctx context.Context, number ClientNumber, body CreateClientServiceTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateClientServiceTokenResponse, error)
+
+	// RevokeClientServiceTokenWithResponse Revoke a service token of the client
+	//
+	// For leads, operators and the client's admins. The token is invalid at once.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/clients/{number}/service-tokens/{id} (the `RevokeClientServiceToken` operationId).
+	RevokeClientServiceTokenWithResponse(ctx context.Context, number ClientNumber, id AccessID, reqEditors ...RequestEditorFn) (*RevokeClientServiceTokenResponse, error)
+
+	// ListClientUsersWithResponse List the client's users
+	//
+	// For leads, operators and the client's admins, the newest first.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/clients/{number}/users (the `ListClientUsers` operationId).
+	ListClientUsersWithResponse(ctx context.Context, number ClientNumber, params *ListClientUsersParams, reqEditors ...RequestEditorFn) (*ListClientUsersResponse, error)
+
+	// InviteClientUserWithBodyWithResponse Invite a user of the client
+	//
+	// For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+	// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/users (the `InviteClientUser` operationId).
+	InviteClientUserWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*InviteClientUserResponse, error)
+
+	// InviteClientUserWithResponse Invite a user of the client
+	//
+	// For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+	// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/users (the `InviteClientUser` operationId).
+	InviteClientUserWithResponse(ctx context.Context, number ClientNumber, body InviteClientUserJSONRequestBody, reqEditors ...RequestEditorFn) (*InviteClientUserResponse, error)
+
+	// UpdateClientUserWithBodyWithResponse Change role and state of a user of the client
+	//
+	// For operators and the client's admins. Whoever is disabled loses every token at once and
+	// for good; a request of theirs that is under way, or waits for a worker, does not count any more.
+	// 409 for one's own role, and when nobody would be left to manage users.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/clients/{number}/users/{id} (the `UpdateClientUser` operationId).
+	UpdateClientUserWithBodyWithResponse(ctx context.Context, number ClientNumber, id AccessID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateClientUserResponse, error)
+
+	// UpdateClientUserWithResponse Change role and state of a user of the client
+	//
+	// For operators and the client's admins. Whoever is disabled loses every token at once and
+	// for good; a request of theirs that is under way, or waits for a worker, does not count any more.
+	// 409 for one's own role, and when nobody would be left to manage users.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/clients/{number}/users/{id} (the `UpdateClientUser` operationId).
+	UpdateClientUserWithResponse(ctx context.Context, number ClientNumber, id AccessID, body UpdateClientUserJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateClientUserResponse, error)
 
 	// ListEdrProductsWithResponse List the EDR products a client may have
 	//
@@ -9343,6 +11388,143 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/operator/payloads/decode (the `DecodePayloads` operationId).
 	DecodePayloadsWithResponse(ctx context.Context, body DecodePayloadsJSONRequestBody, reqEditors ...RequestEditorFn) (*DecodePayloadsResponse, error)
+
+	// ListRefusalsWithResponse List refused requests
+	//
+	// For leads and operators whose reach is not limited, the newest first: the requests that were answered with 401 and
+	// 403, counted by the minute and the caller. They appear after at most ten seconds.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/refusals (the `ListRefusals` operationId).
+	ListRefusalsWithResponse(ctx context.Context, params *ListRefusalsParams, reqEditors ...RequestEditorFn) (*ListRefusalsResponse, error)
+
+	// ListSocServiceTokensWithResponse List the service tokens of the SOC
+	//
+	// For leads and operators whose reach is not limited. Those that are not revoked, the newest first, never the tokens themselves.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/service-tokens (the `ListSocServiceTokens` operationId).
+	ListSocServiceTokensWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSocServiceTokensResponse, error)
+
+	// CreateSocServiceTokenWithBodyWithResponse Make a token for a machine of the SOC
+	//
+	// For leads and operators whose reach is not limited. It may use the named operations for every client. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/service-tokens (the `CreateSocServiceToken` operationId).
+	CreateSocServiceTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSocServiceTokenResponse, error)
+
+	// CreateSocServiceTokenWithResponse Make a token for a machine of the SOC
+	//
+	// For leads and operators whose reach is not limited. It may use the named operations for every client. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/service-tokens (the `CreateSocServiceToken` operationId).
+	CreateSocServiceTokenWithResponse(ctx context.Context, body CreateSocServiceTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSocServiceTokenResponse, error)
+
+	// RevokeSocServiceTokenWithResponse Revoke a service token of the SOC
+	//
+	// For leads and operators whose reach is not limited. The token is invalid at once.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/service-tokens/{id} (the `RevokeSocServiceToken` operationId).
+	RevokeSocServiceTokenWithResponse(ctx context.Context, id AccessID, reqEditors ...RequestEditorFn) (*RevokeSocServiceTokenResponse, error)
+
+	// ListTokensWithResponse List one's own tokens
+	//
+	// The newest first, never the tokens themselves.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/tokens (the `ListTokens` operationId).
+	ListTokensWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListTokensResponse, error)
+
+	// CreateTokenWithBodyWithResponse Make a token of one's own
+	//
+	// With a token, or with an invitation, which this uses up. The answer holds the new token, once. A name is given to
+	// one token at a time: 409 for a second one.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/tokens (the `CreateToken` operationId).
+	CreateTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTokenResponse, error)
+
+	// CreateTokenWithResponse Make a token of one's own
+	//
+	// With a token, or with an invitation, which this uses up. The answer holds the new token, once. A name is given to
+	// one token at a time: 409 for a second one.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/tokens (the `CreateToken` operationId).
+	CreateTokenWithResponse(ctx context.Context, body CreateTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTokenResponse, error)
+
+	// RevokeTokenWithResponse Revoke a token of one's own
+	//
+	// The token is invalid at once.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/tokens/{id} (the `RevokeToken` operationId).
+	RevokeTokenWithResponse(ctx context.Context, id AccessID, reqEditors ...RequestEditorFn) (*RevokeTokenResponse, error)
+
+	// ListSocUsersWithResponse List the users of the SOC
+	//
+	// For leads and operators, the newest first.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/users (the `ListSocUsers` operationId).
+	ListSocUsersWithResponse(ctx context.Context, params *ListSocUsersParams, reqEditors ...RequestEditorFn) (*ListSocUsersResponse, error)
+
+	// InviteSocUserWithBodyWithResponse Invite a user of the SOC
+	//
+	// For operators. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+	// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/users (the `InviteSocUser` operationId).
+	InviteSocUserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*InviteSocUserResponse, error)
+
+	// InviteSocUserWithResponse Invite a user of the SOC
+	//
+	// For operators. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+	// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/users (the `InviteSocUser` operationId).
+	InviteSocUserWithResponse(ctx context.Context, body InviteSocUserJSONRequestBody, reqEditors ...RequestEditorFn) (*InviteSocUserResponse, error)
+
+	// UpdateSocUserWithBodyWithResponse Change role and state of a user of the SOC
+	//
+	// For operators. Whoever is disabled loses every token at once and
+	// for good; a request of theirs that is under way, or waits for a worker, does not count any more. An analyst or lead who is `limited` sees the clients of `clients` and no others.
+	// 409 for one's own role, and when nobody would be left to manage users.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/users/{id} (the `UpdateSocUser` operationId).
+	UpdateSocUserWithBodyWithResponse(ctx context.Context, id AccessID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateSocUserResponse, error)
+
+	// UpdateSocUserWithResponse Change role and state of a user of the SOC
+	//
+	// For operators. Whoever is disabled loses every token at once and
+	// for good; a request of theirs that is under way, or waits for a worker, does not count any more. An analyst or lead who is `limited` sees the clients of `clients` and no others.
+	// 409 for one's own role, and when nobody would be left to manage users.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/users/{id} (the `UpdateSocUser` operationId).
+	UpdateSocUserWithResponse(ctx context.Context, id AccessID, body UpdateSocUserJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateSocUserResponse, error)
 }
 
 // ListAlertsResponseDefaultHeaders the declared response headers of an HTTP default response for ListAlerts
@@ -9628,6 +11810,61 @@ func (r GetAlertRawResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetAlertRawResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListSocAuditLogResponseDefaultHeaders the declared response headers of an HTTP default response for ListSocAuditLog
+type ListSocAuditLogResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListSocAuditLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLog
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListSocAuditLogResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSocAuditLogResponse) GetJSON200() *AuditLog {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSocAuditLogResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSocAuditLogResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSocAuditLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSocAuditLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSocAuditLogResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10913,6 +13150,116 @@ func (r GetPlanResponse) ContentType() string {
 	return ""
 }
 
+// ListReportsResponseDefaultHeaders the declared response headers of an HTTP default response for ListReports
+type ListReportsResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListReportsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReportList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListReportsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListReportsResponse) GetJSON200() *ReportList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListReportsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListReportsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListReportsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListReportsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListReportsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ReportSuspicionResponseDefaultHeaders the declared response headers of an HTTP default response for ReportSuspicion
+type ReportSuspicionResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ReportSuspicionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Report
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ReportSuspicionResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r ReportSuspicionResponse) GetJSON201() *Report {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReportSuspicionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReportSuspicionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReportSuspicionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReportSuspicionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReportSuspicionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetResponseAuthorityResponseDefaultHeaders the declared response headers of an HTTP default response for GetResponseAuthority
 type GetResponseAuthorityResponseDefaultHeaders struct {
 	RetryAfter *int
@@ -11182,6 +13529,329 @@ func (r ResumeIsolationResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ResumeIsolationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListClientServiceTokensResponseDefaultHeaders the declared response headers of an HTTP default response for ListClientServiceTokens
+type ListClientServiceTokensResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListClientServiceTokensResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServiceTokenList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListClientServiceTokensResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListClientServiceTokensResponse) GetJSON200() *ServiceTokenList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListClientServiceTokensResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListClientServiceTokensResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListClientServiceTokensResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListClientServiceTokensResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListClientServiceTokensResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateClientServiceTokenResponseDefaultHeaders the declared response headers of an HTTP default response for CreateClientServiceToken
+type CreateClientServiceTokenResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type CreateClientServiceTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *CreatedServiceToken
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateClientServiceTokenResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateClientServiceTokenResponse) GetJSON201() *CreatedServiceToken {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateClientServiceTokenResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateClientServiceTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateClientServiceTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateClientServiceTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateClientServiceTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RevokeClientServiceTokenResponseDefaultHeaders the declared response headers of an HTTP default response for RevokeClientServiceToken
+type RevokeClientServiceTokenResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type RevokeClientServiceTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RevokeClientServiceTokenResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevokeClientServiceTokenResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeClientServiceTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeClientServiceTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeClientServiceTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeClientServiceTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListClientUsersResponseDefaultHeaders the declared response headers of an HTTP default response for ListClientUsers
+type ListClientUsersResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListClientUsersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *UserList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListClientUsersResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListClientUsersResponse) GetJSON200() *UserList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListClientUsersResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListClientUsersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListClientUsersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListClientUsersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListClientUsersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// InviteClientUserResponseDefaultHeaders the declared response headers of an HTTP default response for InviteClientUser
+type InviteClientUserResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type InviteClientUserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *InvitedUser
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *InviteClientUserResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r InviteClientUserResponse) GetJSON201() *InvitedUser {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r InviteClientUserResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r InviteClientUserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r InviteClientUserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r InviteClientUserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r InviteClientUserResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdateClientUserResponseDefaultHeaders the declared response headers of an HTTP default response for UpdateClientUser
+type UpdateClientUserResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type UpdateClientUserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Account
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *UpdateClientUserResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateClientUserResponse) GetJSON200() *Account {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateClientUserResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateClientUserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateClientUserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateClientUserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateClientUserResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13302,6 +15972,542 @@ func (r DecodePayloadsResponse) ContentType() string {
 	return ""
 }
 
+// ListRefusalsResponseDefaultHeaders the declared response headers of an HTTP default response for ListRefusals
+type ListRefusalsResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListRefusalsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RefusalList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListRefusalsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRefusalsResponse) GetJSON200() *RefusalList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListRefusalsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRefusalsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRefusalsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRefusalsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRefusalsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListSocServiceTokensResponseDefaultHeaders the declared response headers of an HTTP default response for ListSocServiceTokens
+type ListSocServiceTokensResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListSocServiceTokensResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServiceTokenList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListSocServiceTokensResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSocServiceTokensResponse) GetJSON200() *ServiceTokenList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSocServiceTokensResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSocServiceTokensResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSocServiceTokensResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSocServiceTokensResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSocServiceTokensResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateSocServiceTokenResponseDefaultHeaders the declared response headers of an HTTP default response for CreateSocServiceToken
+type CreateSocServiceTokenResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type CreateSocServiceTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *CreatedServiceToken
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateSocServiceTokenResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateSocServiceTokenResponse) GetJSON201() *CreatedServiceToken {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateSocServiceTokenResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateSocServiceTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateSocServiceTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateSocServiceTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateSocServiceTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RevokeSocServiceTokenResponseDefaultHeaders the declared response headers of an HTTP default response for RevokeSocServiceToken
+type RevokeSocServiceTokenResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type RevokeSocServiceTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RevokeSocServiceTokenResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevokeSocServiceTokenResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeSocServiceTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeSocServiceTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeSocServiceTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeSocServiceTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListTokensResponseDefaultHeaders the declared response headers of an HTTP default response for ListTokens
+type ListTokensResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListTokensResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TokenList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListTokensResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTokensResponse) GetJSON200() *TokenList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTokensResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTokensResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTokensResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTokensResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTokensResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateTokenResponseDefaultHeaders the declared response headers of an HTTP default response for CreateToken
+type CreateTokenResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type CreateTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *CreatedToken
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateTokenResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateTokenResponse) GetJSON201() *CreatedToken {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateTokenResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RevokeTokenResponseDefaultHeaders the declared response headers of an HTTP default response for RevokeToken
+type RevokeTokenResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type RevokeTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RevokeTokenResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevokeTokenResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListSocUsersResponseDefaultHeaders the declared response headers of an HTTP default response for ListSocUsers
+type ListSocUsersResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListSocUsersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *UserList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListSocUsersResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSocUsersResponse) GetJSON200() *UserList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSocUsersResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSocUsersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSocUsersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSocUsersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSocUsersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// InviteSocUserResponseDefaultHeaders the declared response headers of an HTTP default response for InviteSocUser
+type InviteSocUserResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type InviteSocUserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *InvitedUser
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *InviteSocUserResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r InviteSocUserResponse) GetJSON201() *InvitedUser {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r InviteSocUserResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r InviteSocUserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r InviteSocUserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r InviteSocUserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r InviteSocUserResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdateSocUserResponseDefaultHeaders the declared response headers of an HTTP default response for UpdateSocUser
+type UpdateSocUserResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type UpdateSocUserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Account
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *UpdateSocUserResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateSocUserResponse) GetJSON200() *Account {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateSocUserResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateSocUserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateSocUserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateSocUserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateSocUserResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListAlertsWithResponse List alerts, the latest first
 //
 // For the SOC. The list also has alerts that could not be normalised; `problem` says why.
@@ -13415,6 +16621,22 @@ func (c *ClientWithResponses) GetAlertRawWithResponse(ctx context.Context, id Al
 	return ParseGetAlertRawResponse(rsp)
 }
 
+// ListSocAuditLogWithResponse List the SOC's audit log
+//
+// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked.
+// What concerns one client is in the audit log of that client.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit-log (the `ListSocAuditLog` operationId).
+func (c *ClientWithResponses) ListSocAuditLogWithResponse(ctx context.Context, params *ListSocAuditLogParams, reqEditors ...RequestEditorFn) (*ListSocAuditLogResponse, error) {
+	rsp, err := c.ListSocAuditLog(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSocAuditLogResponse(rsp)
+}
+
 // ListClientsWithResponse List clients by number
 //
 // For the SOC.
@@ -13509,7 +16731,7 @@ func (c *ClientWithResponses) UpdateClientWithResponse(ctx context.Context, numb
 //
 // For the SOC and the client's admins, the newest entry first: contacts added, changed, checked, verified and removed,
 // terms changed, response authorities drafted and signed, EDR credentials set and removed, isolations paused and
-// resumed. A request that changed nothing leaves no entry. Entries name the people, also those of the SOC, and the
+// resumed, users and tokens made, changed and revoked. A request that changed nothing leaves no entry. Entries name the people, also those of the SOC, and the
 // fields that changed, never the values of those.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -13939,6 +17161,52 @@ func (c *ClientWithResponses) GetPlanWithResponse(ctx context.Context, number Cl
 	return ParseGetPlanResponse(rsp)
 }
 
+// ListReportsWithResponse List the suspicions that the client's users reported
+//
+// The newest first, with what became of each: `open`, `in_incident` once an incident about it is published, or
+// `dismissed`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/clients/{number}/reports (the `ListReports` operationId).
+func (c *ClientWithResponses) ListReportsWithResponse(ctx context.Context, number ClientNumber, params *ListReportsParams, reqEditors ...RequestEditorFn) (*ListReportsResponse, error) {
+	rsp, err := c.ListReports(ctx, number, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListReportsResponse(rsp)
+}
+
+// ReportSuspicionWithBodyWithResponse Report a suspicion to the SOC
+//
+// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
+func (c *ClientWithResponses) ReportSuspicionWithBodyWithResponse(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReportSuspicionResponse, error) {
+	rsp, err := c.ReportSuspicionWithBody(ctx, number, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReportSuspicionResponse(rsp)
+}
+
+// ReportSuspicionWithResponse Report a suspicion to the SOC
+//
+// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
+func (c *ClientWithResponses) ReportSuspicionWithResponse(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody, reqEditors ...RequestEditorFn) (*ReportSuspicionResponse, error) {
+	rsp, err := c.ReportSuspicion(ctx, number, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReportSuspicionResponse(rsp)
+}
+
 // GetResponseAuthorityWithResponse Read the client's response authority
 //
 // The response authority says who may isolate and release which devices, and when. The newest signed version holds;
@@ -14061,6 +17329,149 @@ func (c *ClientWithResponses) ResumeIsolationWithResponse(ctx context.Context, n
 		return nil, err
 	}
 	return ParseResumeIsolationResponse(rsp)
+}
+
+// ListClientServiceTokensWithResponse List the client's service tokens
+//
+// For leads, operators and the client's admins. Those that are not revoked, the newest first, never the tokens themselves.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/clients/{number}/service-tokens (the `ListClientServiceTokens` operationId).
+func (c *ClientWithResponses) ListClientServiceTokensWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*ListClientServiceTokensResponse, error) {
+	rsp, err := c.ListClientServiceTokens(ctx, number, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListClientServiceTokensResponse(rsp)
+}
+
+// CreateClientServiceTokenWithBodyWithResponse Make a token for a machine of the client
+//
+// For leads, operators and the client's admins. It may use the named operations for this client, with the source `integration`. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/service-tokens (the `CreateClientServiceToken` operationId).
+func (c *ClientWithResponses) CreateClientServiceTokenWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateClientServiceTokenResponse, error) {
+	rsp, err := c.CreateClientServiceTokenWithBody(ctx, number, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateClientServiceTokenResponse(rsp)
+}
+
+// CreateClientServiceTokenWithResponse Make a token for a machine of the client
+//
+// For leads, operators and the client's admins. It may use the named operations for this client, with the source `integration`. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/service-tokens (the `CreateClientServiceToken` operationId).
+func (c *ClientWithResponses) CreateClientServiceTokenWithResponse(ctx context.Context, number ClientNumber, body CreateClientServiceTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateClientServiceTokenResponse, error) {
+	rsp, err := c.CreateClientServiceToken(ctx, number, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateClientServiceTokenResponse(rsp)
+}
+
+// RevokeClientServiceTokenWithResponse Revoke a service token of the client
+//
+// For leads, operators and the client's admins. The token is invalid at once.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/clients/{number}/service-tokens/{id} (the `RevokeClientServiceToken` operationId).
+func (c *ClientWithResponses) RevokeClientServiceTokenWithResponse(ctx context.Context, number ClientNumber, id AccessID, reqEditors ...RequestEditorFn) (*RevokeClientServiceTokenResponse, error) {
+	rsp, err := c.RevokeClientServiceToken(ctx, number, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeClientServiceTokenResponse(rsp)
+}
+
+// ListClientUsersWithResponse List the client's users
+//
+// For leads, operators and the client's admins, the newest first.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/clients/{number}/users (the `ListClientUsers` operationId).
+func (c *ClientWithResponses) ListClientUsersWithResponse(ctx context.Context, number ClientNumber, params *ListClientUsersParams, reqEditors ...RequestEditorFn) (*ListClientUsersResponse, error) {
+	rsp, err := c.ListClientUsers(ctx, number, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListClientUsersResponse(rsp)
+}
+
+// InviteClientUserWithBodyWithResponse Invite a user of the client
+//
+// For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/users (the `InviteClientUser` operationId).
+func (c *ClientWithResponses) InviteClientUserWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*InviteClientUserResponse, error) {
+	rsp, err := c.InviteClientUserWithBody(ctx, number, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseInviteClientUserResponse(rsp)
+}
+
+// InviteClientUserWithResponse Invite a user of the client
+//
+// For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/users (the `InviteClientUser` operationId).
+func (c *ClientWithResponses) InviteClientUserWithResponse(ctx context.Context, number ClientNumber, body InviteClientUserJSONRequestBody, reqEditors ...RequestEditorFn) (*InviteClientUserResponse, error) {
+	rsp, err := c.InviteClientUser(ctx, number, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseInviteClientUserResponse(rsp)
+}
+
+// UpdateClientUserWithBodyWithResponse Change role and state of a user of the client
+//
+// For operators and the client's admins. Whoever is disabled loses every token at once and
+// for good; a request of theirs that is under way, or waits for a worker, does not count any more.
+// 409 for one's own role, and when nobody would be left to manage users.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/clients/{number}/users/{id} (the `UpdateClientUser` operationId).
+func (c *ClientWithResponses) UpdateClientUserWithBodyWithResponse(ctx context.Context, number ClientNumber, id AccessID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateClientUserResponse, error) {
+	rsp, err := c.UpdateClientUserWithBody(ctx, number, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateClientUserResponse(rsp)
+}
+
+// UpdateClientUserWithResponse Change role and state of a user of the client
+//
+// For operators and the client's admins. Whoever is disabled loses every token at once and
+// for good; a request of theirs that is under way, or waits for a worker, does not count any more.
+// 409 for one's own role, and when nobody would be left to manage users.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/clients/{number}/users/{id} (the `UpdateClientUser` operationId).
+func (c *ClientWithResponses) UpdateClientUserWithResponse(ctx context.Context, number ClientNumber, id AccessID, body UpdateClientUserJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateClientUserResponse, error) {
+	rsp, err := c.UpdateClientUser(ctx, number, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateClientUserResponse(rsp)
 }
 
 // ListEdrProductsWithResponse List the EDR products a client may have
@@ -14985,6 +18396,227 @@ func (c *ClientWithResponses) DecodePayloadsWithResponse(ctx context.Context, bo
 	return ParseDecodePayloadsResponse(rsp)
 }
 
+// ListRefusalsWithResponse List refused requests
+//
+// For leads and operators whose reach is not limited, the newest first: the requests that were answered with 401 and
+// 403, counted by the minute and the caller. They appear after at most ten seconds.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/refusals (the `ListRefusals` operationId).
+func (c *ClientWithResponses) ListRefusalsWithResponse(ctx context.Context, params *ListRefusalsParams, reqEditors ...RequestEditorFn) (*ListRefusalsResponse, error) {
+	rsp, err := c.ListRefusals(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRefusalsResponse(rsp)
+}
+
+// ListSocServiceTokensWithResponse List the service tokens of the SOC
+//
+// For leads and operators whose reach is not limited. Those that are not revoked, the newest first, never the tokens themselves.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/service-tokens (the `ListSocServiceTokens` operationId).
+func (c *ClientWithResponses) ListSocServiceTokensWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSocServiceTokensResponse, error) {
+	rsp, err := c.ListSocServiceTokens(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSocServiceTokensResponse(rsp)
+}
+
+// CreateSocServiceTokenWithBodyWithResponse Make a token for a machine of the SOC
+//
+// For leads and operators whose reach is not limited. It may use the named operations for every client. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/service-tokens (the `CreateSocServiceToken` operationId).
+func (c *ClientWithResponses) CreateSocServiceTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSocServiceTokenResponse, error) {
+	rsp, err := c.CreateSocServiceTokenWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSocServiceTokenResponse(rsp)
+}
+
+// CreateSocServiceTokenWithResponse Make a token for a machine of the SOC
+//
+// For leads and operators whose reach is not limited. It may use the named operations for every client. The answer holds the token, once. A name is given to one token at a time: 409 for a second one.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/service-tokens (the `CreateSocServiceToken` operationId).
+func (c *ClientWithResponses) CreateSocServiceTokenWithResponse(ctx context.Context, body CreateSocServiceTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSocServiceTokenResponse, error) {
+	rsp, err := c.CreateSocServiceToken(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSocServiceTokenResponse(rsp)
+}
+
+// RevokeSocServiceTokenWithResponse Revoke a service token of the SOC
+//
+// For leads and operators whose reach is not limited. The token is invalid at once.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/service-tokens/{id} (the `RevokeSocServiceToken` operationId).
+func (c *ClientWithResponses) RevokeSocServiceTokenWithResponse(ctx context.Context, id AccessID, reqEditors ...RequestEditorFn) (*RevokeSocServiceTokenResponse, error) {
+	rsp, err := c.RevokeSocServiceToken(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeSocServiceTokenResponse(rsp)
+}
+
+// ListTokensWithResponse List one's own tokens
+//
+// The newest first, never the tokens themselves.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/tokens (the `ListTokens` operationId).
+func (c *ClientWithResponses) ListTokensWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListTokensResponse, error) {
+	rsp, err := c.ListTokens(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTokensResponse(rsp)
+}
+
+// CreateTokenWithBodyWithResponse Make a token of one's own
+//
+// With a token, or with an invitation, which this uses up. The answer holds the new token, once. A name is given to
+// one token at a time: 409 for a second one.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/tokens (the `CreateToken` operationId).
+func (c *ClientWithResponses) CreateTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTokenResponse, error) {
+	rsp, err := c.CreateTokenWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTokenResponse(rsp)
+}
+
+// CreateTokenWithResponse Make a token of one's own
+//
+// With a token, or with an invitation, which this uses up. The answer holds the new token, once. A name is given to
+// one token at a time: 409 for a second one.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/tokens (the `CreateToken` operationId).
+func (c *ClientWithResponses) CreateTokenWithResponse(ctx context.Context, body CreateTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTokenResponse, error) {
+	rsp, err := c.CreateToken(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTokenResponse(rsp)
+}
+
+// RevokeTokenWithResponse Revoke a token of one's own
+//
+// The token is invalid at once.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/tokens/{id} (the `RevokeToken` operationId).
+func (c *ClientWithResponses) RevokeTokenWithResponse(ctx context.Context, id AccessID, reqEditors ...RequestEditorFn) (*RevokeTokenResponse, error) {
+	rsp, err := c.RevokeToken(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeTokenResponse(rsp)
+}
+
+// ListSocUsersWithResponse List the users of the SOC
+//
+// For leads and operators, the newest first.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/users (the `ListSocUsers` operationId).
+func (c *ClientWithResponses) ListSocUsersWithResponse(ctx context.Context, params *ListSocUsersParams, reqEditors ...RequestEditorFn) (*ListSocUsersResponse, error) {
+	rsp, err := c.ListSocUsers(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSocUsersResponse(rsp)
+}
+
+// InviteSocUserWithBodyWithResponse Invite a user of the SOC
+//
+// For operators. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/users (the `InviteSocUser` operationId).
+func (c *ClientWithResponses) InviteSocUserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*InviteSocUserResponse, error) {
+	rsp, err := c.InviteSocUserWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseInviteSocUserResponse(rsp)
+}
+
+// InviteSocUserWithResponse Invite a user of the SOC
+//
+// For operators. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
+// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
+// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/users (the `InviteSocUser` operationId).
+func (c *ClientWithResponses) InviteSocUserWithResponse(ctx context.Context, body InviteSocUserJSONRequestBody, reqEditors ...RequestEditorFn) (*InviteSocUserResponse, error) {
+	rsp, err := c.InviteSocUser(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseInviteSocUserResponse(rsp)
+}
+
+// UpdateSocUserWithBodyWithResponse Change role and state of a user of the SOC
+//
+// For operators. Whoever is disabled loses every token at once and
+// for good; a request of theirs that is under way, or waits for a worker, does not count any more. An analyst or lead who is `limited` sees the clients of `clients` and no others.
+// 409 for one's own role, and when nobody would be left to manage users.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/users/{id} (the `UpdateSocUser` operationId).
+func (c *ClientWithResponses) UpdateSocUserWithBodyWithResponse(ctx context.Context, id AccessID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateSocUserResponse, error) {
+	rsp, err := c.UpdateSocUserWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateSocUserResponse(rsp)
+}
+
+// UpdateSocUserWithResponse Change role and state of a user of the SOC
+//
+// For operators. Whoever is disabled loses every token at once and
+// for good; a request of theirs that is under way, or waits for a worker, does not count any more. An analyst or lead who is `limited` sees the clients of `clients` and no others.
+// 409 for one's own role, and when nobody would be left to manage users.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/users/{id} (the `UpdateSocUser` operationId).
+func (c *ClientWithResponses) UpdateSocUserWithResponse(ctx context.Context, id AccessID, body UpdateSocUserJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateSocUserResponse, error) {
+	rsp, err := c.UpdateSocUser(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateSocUserResponse(rsp)
+}
+
 // ParseListAlertsResponse parses an HTTP response from a ListAlertsWithResponse call
 func ParseListAlertsResponse(rsp *http.Response) (*ListAlertsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -15216,6 +18848,52 @@ func ParseGetAlertRawResponse(rsp *http.Response) (*GetAlertRawResponse, error) 
 	switch {
 	case true:
 		var headers GetAlertRawResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListSocAuditLogResponse parses an HTTP response from a ListSocAuditLogWithResponse call
+func ParseListSocAuditLogResponse(rsp *http.Response) (*ListSocAuditLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSocAuditLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLog
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListSocAuditLogResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -16316,6 +19994,98 @@ func ParseGetPlanResponse(rsp *http.Response) (*GetPlanResponse, error) {
 	return response, nil
 }
 
+// ParseListReportsResponse parses an HTTP response from a ListReportsWithResponse call
+func ParseListReportsResponse(rsp *http.Response) (*ListReportsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListReportsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReportList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListReportsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReportSuspicionResponse parses an HTTP response from a ReportSuspicionWithResponse call
+func ParseReportSuspicionResponse(rsp *http.Response) (*ReportSuspicionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReportSuspicionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Report
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ReportSuspicionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetResponseAuthorityResponse parses an HTTP response from a GetResponseAuthorityWithResponse call
 func ParseGetResponseAuthorityResponse(rsp *http.Response) (*GetResponseAuthorityResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -16533,6 +20303,278 @@ func ParseResumeIsolationResponse(rsp *http.Response) (*ResumeIsolationResponse,
 	switch {
 	case true:
 		var headers ResumeIsolationResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListClientServiceTokensResponse parses an HTTP response from a ListClientServiceTokensWithResponse call
+func ParseListClientServiceTokensResponse(rsp *http.Response) (*ListClientServiceTokensResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListClientServiceTokensResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServiceTokenList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListClientServiceTokensResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateClientServiceTokenResponse parses an HTTP response from a CreateClientServiceTokenWithResponse call
+func ParseCreateClientServiceTokenResponse(rsp *http.Response) (*CreateClientServiceTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateClientServiceTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest CreatedServiceToken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CreateClientServiceTokenResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevokeClientServiceTokenResponse parses an HTTP response from a RevokeClientServiceTokenWithResponse call
+func ParseRevokeClientServiceTokenResponse(rsp *http.Response) (*RevokeClientServiceTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeClientServiceTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RevokeClientServiceTokenResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListClientUsersResponse parses an HTTP response from a ListClientUsersWithResponse call
+func ParseListClientUsersResponse(rsp *http.Response) (*ListClientUsersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListClientUsersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest UserList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListClientUsersResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseInviteClientUserResponse parses an HTTP response from a InviteClientUserWithResponse call
+func ParseInviteClientUserResponse(rsp *http.Response) (*InviteClientUserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &InviteClientUserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest InvitedUser
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers InviteClientUserResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateClientUserResponse parses an HTTP response from a UpdateClientUserWithResponse call
+func ParseUpdateClientUserResponse(rsp *http.Response) (*UpdateClientUserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateClientUserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Account
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers UpdateClientUserResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -18338,6 +22380,458 @@ func ParseDecodePayloadsResponse(rsp *http.Response) (*DecodePayloadsResponse, e
 	switch {
 	case true:
 		var headers DecodePayloadsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListRefusalsResponse parses an HTTP response from a ListRefusalsWithResponse call
+func ParseListRefusalsResponse(rsp *http.Response) (*ListRefusalsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRefusalsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RefusalList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListRefusalsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListSocServiceTokensResponse parses an HTTP response from a ListSocServiceTokensWithResponse call
+func ParseListSocServiceTokensResponse(rsp *http.Response) (*ListSocServiceTokensResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSocServiceTokensResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServiceTokenList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListSocServiceTokensResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateSocServiceTokenResponse parses an HTTP response from a CreateSocServiceTokenWithResponse call
+func ParseCreateSocServiceTokenResponse(rsp *http.Response) (*CreateSocServiceTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateSocServiceTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest CreatedServiceToken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CreateSocServiceTokenResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevokeSocServiceTokenResponse parses an HTTP response from a RevokeSocServiceTokenWithResponse call
+func ParseRevokeSocServiceTokenResponse(rsp *http.Response) (*RevokeSocServiceTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeSocServiceTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RevokeSocServiceTokenResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListTokensResponse parses an HTTP response from a ListTokensWithResponse call
+func ParseListTokensResponse(rsp *http.Response) (*ListTokensResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTokensResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TokenList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListTokensResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateTokenResponse parses an HTTP response from a CreateTokenWithResponse call
+func ParseCreateTokenResponse(rsp *http.Response) (*CreateTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest CreatedToken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CreateTokenResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevokeTokenResponse parses an HTTP response from a RevokeTokenWithResponse call
+func ParseRevokeTokenResponse(rsp *http.Response) (*RevokeTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RevokeTokenResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListSocUsersResponse parses an HTTP response from a ListSocUsersWithResponse call
+func ParseListSocUsersResponse(rsp *http.Response) (*ListSocUsersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSocUsersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest UserList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListSocUsersResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseInviteSocUserResponse parses an HTTP response from a InviteSocUserWithResponse call
+func ParseInviteSocUserResponse(rsp *http.Response) (*InviteSocUserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &InviteSocUserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest InvitedUser
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers InviteSocUserResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateSocUserResponse parses an HTTP response from a UpdateSocUserWithResponse call
+func ParseUpdateSocUserResponse(rsp *http.Response) (*UpdateSocUserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateSocUserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Account
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers UpdateSocUserResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

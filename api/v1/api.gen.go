@@ -41,6 +41,27 @@ func (e ReceivedAlertOutcome) Valid() bool {
 	}
 }
 
+// Defines values for ServiceOperation.
+const (
+	ReceiveAlert ServiceOperation = "receive-alert"
+	ReceiveOcsf  ServiceOperation = "receive-ocsf"
+)
+
+// Valid indicates whether the value is a known member of the ServiceOperation enum.
+func (e ServiceOperation) Valid() bool {
+	switch e {
+	case ReceiveAlert:
+		return true
+	case ReceiveOcsf:
+		return true
+	default:
+		return false
+	}
+}
+
+// Account A user.
+type Account = models.Account
+
 // Acknowledgement The first acknowledgement of the incident.
 type Acknowledgement = desk.Acknowledgement
 
@@ -168,6 +189,9 @@ type ClientList struct {
 	Next Next `json:"next,omitempty,omitzero"`
 }
 
+// ClientRole defines model for ClientRole.
+type ClientRole = models.Role
+
 // ClientTerms Example: {"contract":{"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"},"language":"de","legal_name":"Example Manufacturing SE","time_zone":"Europe/Vienna"}
 type ClientTerms struct {
 	// BusinessHours When reminders go out; Monday to Friday 08:00 to 18:00 when left out.
@@ -189,6 +213,12 @@ type ClientTerms struct {
 
 	// TimeZone IANA name.
 	TimeZone string `json:"time_zone"`
+}
+
+// ClientUserState Example: {"disabled":false,"role":"responder"}
+type ClientUserState struct {
+	Disabled bool       `json:"disabled"`
+	Role     ClientRole `json:"role"`
 }
 
 // ClockTime A time of day.
@@ -233,6 +263,20 @@ type Containment = incident.Containment
 //
 // Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 type Contract = models.Contract
+
+// CreatedServiceToken defines model for CreatedServiceToken.
+type CreatedServiceToken struct {
+	// Secret The bearer token; it is never shown again.
+	Secret string       `json:"secret"`
+	Token  ServiceToken `json:"token"`
+}
+
+// CreatedToken defines model for CreatedToken.
+type CreatedToken struct {
+	// Secret The bearer token; it is never shown again.
+	Secret string `json:"secret"`
+	Token  Token  `json:"token"`
+}
 
 // Delivery One mail, text, call, isolation or release, and how it ended. A test or a code belongs to no incident.
 type Delivery = notify.Delivery
@@ -400,6 +444,18 @@ type Indicator = models.Indicator
 // Indicators defines model for Indicators.
 type Indicators = []Indicator
 
+// InvitedUser defines model for InvitedUser.
+type InvitedUser struct {
+	// ExpiresAt Example: 2026-03-02T08:15:00Z
+	ExpiresAt Time `json:"expires_at"`
+
+	// Invitation A bearer token for `create-token` alone; it is never shown again.
+	Invitation string `json:"invitation"`
+
+	// User A user.
+	User Account `json:"user"`
+}
+
 // Isolation A device that is isolated for an incident, or on its way there or back.
 type Isolation = incident.Isolation
 
@@ -435,6 +491,16 @@ type NewAlert struct {
 
 	// Title Not blank.
 	Title string `json:"title"`
+}
+
+// NewClientUser Example: {"email":"ines@client.example","name":"Ines Carl","role":"responder"}
+type NewClientUser struct {
+	// Email One address and nothing else, at a host name with a dot.
+	Email string `json:"email"`
+
+	// Name Not blank.
+	Name string     `json:"name"`
+	Role ClientRole `json:"role"`
 }
 
 // NewContact Example: {"channels":["email","sms","voice"],"email":"ada@client.example","hours":[{"days":["mon","tue","wed","thu","fri"],"from":"08:30","to":"18:00"}],"language":"en","name":"Ada Example","order":1,"phone":"+12025550100","role":"CISO","severities":["critical","high"]}
@@ -495,6 +561,18 @@ type NewIncident struct {
 // NewIndicator An indicator of a new alert. Attackers write its value.
 type NewIndicator = models.Indicator
 
+// NewReport Example: {"hostnames":["ws-17"],"text":"Three colleagues got it this morning, one has typed hers in.","title":"A mail asks for passwords"}
+type NewReport struct {
+	Hostnames  []string       `json:"hostnames,omitempty,omitzero"`
+	Indicators []NewIndicator `json:"indicators,omitempty,omitzero"`
+
+	// Text What was seen.
+	Text string `json:"text"`
+
+	// Title Not blank.
+	Title string `json:"title"`
+}
+
 // NewResponseAuthority Example: {"never":["dc-*"],"rules":[{"action":"isolated","classes":["workstation"],"decision":"auto","name":"Workstations at any time"},{"action":"isolated","classes":["server"],"decision":"ask_then_auto","hours":"outside","name":"Servers at night","severities":["critical"]}],"two_persons":[{"tag":"production"}]}
 type NewResponseAuthority struct {
 	// Never Devices that are never isolated, whatever a rule says.
@@ -503,6 +581,35 @@ type NewResponseAuthority struct {
 
 	// TwoPersons Devices on which two different persons of the client must agree.
 	TwoPersons AssetSelectors `json:"two_persons,omitempty,omitzero"`
+}
+
+// NewSOCUser Example: {"email":"lea@soc.example","name":"Lea Roth","role":"lead"}
+type NewSOCUser struct {
+	// Email One address and nothing else, at a host name with a dot.
+	Email string `json:"email"`
+
+	// Name Not blank.
+	Name string  `json:"name"`
+	Role SOCRole `json:"role"`
+}
+
+// NewServiceToken Example: {"name":"SIEM connector","operations":["receive-alert"]}
+type NewServiceToken struct {
+	// Days Until it expires; 90 when left out.
+	Days int `json:"days,omitempty,omitzero"`
+
+	// Name Not blank.
+	Name       string             `json:"name"`
+	Operations []ServiceOperation `json:"operations"`
+}
+
+// NewToken Example: {"name":"laptop"}
+type NewToken struct {
+	// Days Until it expires; 90 when left out.
+	Days int `json:"days,omitempty,omitzero"`
+
+	// Name Not blank.
+	Name string `json:"name"`
 }
 
 // Next The cursor of the next page; absent on the last.
@@ -572,6 +679,28 @@ type Recommendation = incident.Recommendation
 // Reference Example: SI-1042-0007
 type Reference = models.Reference
 
+// Refusal defines model for Refusal.
+type Refusal = models.Refusal
+
+// RefusalList defines model for RefusalList.
+type RefusalList struct {
+	Items []Refusal `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next Next `json:"next,omitempty,omitzero"`
+}
+
+// Report defines model for Report.
+type Report = models.Report
+
+// ReportList defines model for ReportList.
+type ReportList struct {
+	Items []Report `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next Next `json:"next,omitempty,omitzero"`
+}
+
 // ResponseAuthority One version of a client's response authority. It never changes. The client is asked about an action that no rule matches.
 type ResponseAuthority = authority.Authority
 
@@ -622,6 +751,31 @@ type RevisionView = incident.RevisionView
 // Ruling defines model for Ruling.
 type Ruling = authority.Ruling
 
+// SOCRole defines model for SOCRole.
+type SOCRole = models.Role
+
+// SOCUserState Example: {"clients":[1042],"disabled":false,"limited":true,"role":"analyst"}
+type SOCUserState struct {
+	// Clients The clients that a limited user sees.
+	Clients  []Number `json:"clients,omitempty,omitzero"`
+	Disabled bool     `json:"disabled"`
+
+	// Limited For analysts and leads.
+	Limited bool    `json:"limited"`
+	Role    SOCRole `json:"role"`
+}
+
+// ServiceOperation defines model for ServiceOperation.
+type ServiceOperation string
+
+// ServiceToken defines model for ServiceToken.
+type ServiceToken = models.ServiceToken
+
+// ServiceTokenList defines model for ServiceTokenList.
+type ServiceTokenList struct {
+	Items []ServiceToken `json:"items"`
+}
+
 // Severity defines model for Severity.
 type Severity = models.Severity
 
@@ -669,11 +823,27 @@ type TimelineEntry = incident.TimelineEntry
 // Title Not blank.
 type Title = string
 
+// Token defines model for Token.
+type Token = models.Token
+
+// TokenList defines model for TokenList.
+type TokenList struct {
+	Items []Token `json:"items"`
+}
+
 // Turn defines model for Turn.
 type Turn = incident.Turn
 
 // UUID Example: 018f6a5e-0000-7000-8000-000000000001
 type UUID = openapi_types.UUID
+
+// UserList defines model for UserList.
+type UserList struct {
+	Items []Account `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next Next `json:"next,omitempty,omitzero"`
+}
 
 // VerifyChannel Example: {"channel":"sms"}
 type VerifyChannel struct {
@@ -683,6 +853,9 @@ type VerifyChannel struct {
 // Window The window goes from `from` until before `to`, both on quarters of an hour. When `to` is before `from` it goes on
 // into the next day; 24:00 is the end of the day.
 type Window = models.Window
+
+// AccessID defines model for AccessID.
+type AccessID = openapi_types.UUID
 
 // AlertID defines model for AlertID.
 type AlertID = openapi_types.UUID
@@ -755,6 +928,15 @@ type GetAlertRawParams struct {
 	Version int `form:"version,omitempty" json:"version,omitempty,omitzero"`
 }
 
+// ListSocAuditLogParams defines parameters for ListSocAuditLog.
+type ListSocAuditLogParams struct {
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Limit The most entries in the answer; 50 when left out.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
 // ListClientsParams defines parameters for ListClients.
 type ListClientsParams struct {
 	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
@@ -823,10 +1005,34 @@ type GetPlanParams struct {
 	At string `form:"at,omitempty" json:"at,omitempty,omitzero"`
 }
 
+// ListReportsParams defines parameters for ListReports.
+type ListReportsParams struct {
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Limit The most entries in the answer; 50 when left out.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
+// ReportSuspicionParams defines parameters for ReportSuspicion.
+type ReportSuspicionParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // DraftResponseAuthorityParams defines parameters for DraftResponseAuthority.
 type DraftResponseAuthorityParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListClientUsersParams defines parameters for ListClientUsers.
+type ListClientUsersParams struct {
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Limit The most entries in the answer; 50 when left out.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
 // ListIncidentsParams defines parameters for ListIncidents.
@@ -895,6 +1101,24 @@ type ListAlarmsParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
+// ListRefusalsParams defines parameters for ListRefusals.
+type ListRefusalsParams struct {
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Limit The most entries in the answer; 50 when left out.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
+// ListSocUsersParams defines parameters for ListSocUsers.
+type ListSocUsersParams struct {
+	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Limit The most entries in the answer; 50 when left out.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
 // ReceiveAlertJSONRequestBody defines body for ReceiveAlert for application/json ContentType.
 type ReceiveAlertJSONRequestBody = NewAlert
 
@@ -931,6 +1155,9 @@ type StartFireDrillJSONRequestBody = NewFireDrill
 // PauseIsolationJSONRequestBody defines body for PauseIsolation for application/json ContentType.
 type PauseIsolationJSONRequestBody = SwitchReason
 
+// ReportSuspicionJSONRequestBody defines body for ReportSuspicion for application/json ContentType.
+type ReportSuspicionJSONRequestBody = NewReport
+
 // DraftResponseAuthorityJSONRequestBody defines body for DraftResponseAuthority for application/json ContentType.
 type DraftResponseAuthorityJSONRequestBody = NewResponseAuthority
 
@@ -940,11 +1167,32 @@ type DryRunResponseAuthorityJSONRequestBody = DryRun
 // ResumeIsolationJSONRequestBody defines body for ResumeIsolation for application/json ContentType.
 type ResumeIsolationJSONRequestBody = SwitchReason
 
+// CreateClientServiceTokenJSONRequestBody defines body for CreateClientServiceToken for application/json ContentType.
+type CreateClientServiceTokenJSONRequestBody = NewServiceToken
+
+// InviteClientUserJSONRequestBody defines body for InviteClientUser for application/json ContentType.
+type InviteClientUserJSONRequestBody = NewClientUser
+
+// UpdateClientUserJSONRequestBody defines body for UpdateClientUser for application/json ContentType.
+type UpdateClientUserJSONRequestBody = ClientUserState
+
 // OpenIncidentJSONRequestBody defines body for OpenIncident for application/json ContentType.
 type OpenIncidentJSONRequestBody = NewIncident
 
 // DecodePayloadsJSONRequestBody defines body for DecodePayloads for application/json ContentType.
 type DecodePayloadsJSONRequestBody = PayloadList
+
+// CreateSocServiceTokenJSONRequestBody defines body for CreateSocServiceToken for application/json ContentType.
+type CreateSocServiceTokenJSONRequestBody = NewServiceToken
+
+// CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
+type CreateTokenJSONRequestBody = NewToken
+
+// InviteSocUserJSONRequestBody defines body for InviteSocUser for application/json ContentType.
+type InviteSocUserJSONRequestBody = NewSOCUser
+
+// UpdateSocUserJSONRequestBody defines body for UpdateSocUser for application/json ContentType.
+type UpdateSocUserJSONRequestBody = SOCUserState
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -963,6 +1211,9 @@ type ServerInterface interface {
 	// GetAlertRaw Read an alert's body as it came
 	// (GET /api/v1/alerts/{id}/raw)
 	GetAlertRaw(c *gin.Context, id AlertID, params GetAlertRawParams)
+	// ListSocAuditLog List the SOC's audit log
+	// (GET /api/v1/audit-log)
+	ListSocAuditLog(c *gin.Context, params ListSocAuditLogParams)
 	// ListClients List clients by number
 	// (GET /api/v1/clients)
 	ListClients(c *gin.Context, params ListClientsParams)
@@ -1032,6 +1283,12 @@ type ServerInterface interface {
 	// GetPlan Preview who is notified
 	// (GET /api/v1/clients/{number}/plan)
 	GetPlan(c *gin.Context, number ClientNumber, params GetPlanParams)
+	// ListReports List the suspicions that the client's users reported
+	// (GET /api/v1/clients/{number}/reports)
+	ListReports(c *gin.Context, number ClientNumber, params ListReportsParams)
+	// ReportSuspicion Report a suspicion to the SOC
+	// (POST /api/v1/clients/{number}/reports)
+	ReportSuspicion(c *gin.Context, number ClientNumber, params ReportSuspicionParams)
 	// GetResponseAuthority Read the client's response authority
 	// (GET /api/v1/clients/{number}/response-authority)
 	GetResponseAuthority(c *gin.Context, number ClientNumber)
@@ -1047,6 +1304,24 @@ type ServerInterface interface {
 	// ResumeIsolation Resume isolations of the client's devices
 	// (POST /api/v1/clients/{number}/resume-isolation)
 	ResumeIsolation(c *gin.Context, number ClientNumber)
+	// ListClientServiceTokens List the client's service tokens
+	// (GET /api/v1/clients/{number}/service-tokens)
+	ListClientServiceTokens(c *gin.Context, number ClientNumber)
+	// CreateClientServiceToken Make a token for a machine of the client
+	// (POST /api/v1/clients/{number}/service-tokens)
+	CreateClientServiceToken(c *gin.Context, number ClientNumber)
+	// RevokeClientServiceToken Revoke a service token of the client
+	// (DELETE /api/v1/clients/{number}/service-tokens/{id})
+	RevokeClientServiceToken(c *gin.Context, number ClientNumber, id AccessID)
+	// ListClientUsers List the client's users
+	// (GET /api/v1/clients/{number}/users)
+	ListClientUsers(c *gin.Context, number ClientNumber, params ListClientUsersParams)
+	// InviteClientUser Invite a user of the client
+	// (POST /api/v1/clients/{number}/users)
+	InviteClientUser(c *gin.Context, number ClientNumber)
+	// UpdateClientUser Change role and state of a user of the client
+	// (PUT /api/v1/clients/{number}/users/{id})
+	UpdateClientUser(c *gin.Context, number ClientNumber, id AccessID)
 	// ListEdrProducts List the EDR products a client may have
 	// (GET /api/v1/edr-products)
 	ListEdrProducts(c *gin.Context)
@@ -1080,6 +1355,36 @@ type ServerInterface interface {
 	// DecodePayloads Open payloads that Temporal keeps
 	// (POST /api/v1/operator/payloads/decode)
 	DecodePayloads(c *gin.Context)
+	// ListRefusals List refused requests
+	// (GET /api/v1/refusals)
+	ListRefusals(c *gin.Context, params ListRefusalsParams)
+	// ListSocServiceTokens List the service tokens of the SOC
+	// (GET /api/v1/service-tokens)
+	ListSocServiceTokens(c *gin.Context)
+	// CreateSocServiceToken Make a token for a machine of the SOC
+	// (POST /api/v1/service-tokens)
+	CreateSocServiceToken(c *gin.Context)
+	// RevokeSocServiceToken Revoke a service token of the SOC
+	// (DELETE /api/v1/service-tokens/{id})
+	RevokeSocServiceToken(c *gin.Context, id AccessID)
+	// ListTokens List one's own tokens
+	// (GET /api/v1/tokens)
+	ListTokens(c *gin.Context)
+	// CreateToken Make a token of one's own
+	// (POST /api/v1/tokens)
+	CreateToken(c *gin.Context)
+	// RevokeToken Revoke a token of one's own
+	// (DELETE /api/v1/tokens/{id})
+	RevokeToken(c *gin.Context, id AccessID)
+	// ListSocUsers List the users of the SOC
+	// (GET /api/v1/users)
+	ListSocUsers(c *gin.Context, params ListSocUsersParams)
+	// InviteSocUser Invite a user of the SOC
+	// (POST /api/v1/users)
+	InviteSocUser(c *gin.Context)
+	// UpdateSocUser Change role and state of a user of the SOC
+	// (PUT /api/v1/users/{id})
+	UpdateSocUser(c *gin.Context, id AccessID)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -1319,6 +1624,41 @@ func (siw *ServerInterfaceWrapper) GetAlertRaw(c *gin.Context) {
 	}
 
 	siw.Handler.GetAlertRaw(c, id, params)
+}
+
+// ListSocAuditLog operation middleware
+func (siw *ServerInterfaceWrapper) ListSocAuditLog(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSocAuditLogParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListSocAuditLog(c, params)
 }
 
 // ListClients operation middleware
@@ -2143,6 +2483,102 @@ func (siw *ServerInterfaceWrapper) GetPlan(c *gin.Context) {
 	siw.Handler.GetPlan(c, number, params)
 }
 
+// ListReports operation middleware
+func (siw *ServerInterfaceWrapper) ListReports(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListReportsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListReports(c, number, params)
+}
+
+// ReportSuspicion operation middleware
+func (siw *ServerInterfaceWrapper) ReportSuspicion(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReportSuspicionParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ReportSuspicion(c, number, params)
+}
+
 // GetResponseAuthority operation middleware
 func (siw *ServerInterfaceWrapper) GetResponseAuthority(c *gin.Context) {
 
@@ -2302,6 +2738,193 @@ func (siw *ServerInterfaceWrapper) ResumeIsolation(c *gin.Context) {
 	}
 
 	siw.Handler.ResumeIsolation(c, number)
+}
+
+// ListClientServiceTokens operation middleware
+func (siw *ServerInterfaceWrapper) ListClientServiceTokens(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListClientServiceTokens(c, number)
+}
+
+// CreateClientServiceToken operation middleware
+func (siw *ServerInterfaceWrapper) CreateClientServiceToken(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateClientServiceToken(c, number)
+}
+
+// RevokeClientServiceToken operation middleware
+func (siw *ServerInterfaceWrapper) RevokeClientServiceToken(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id AccessID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RevokeClientServiceToken(c, number, id)
+}
+
+// ListClientUsers operation middleware
+func (siw *ServerInterfaceWrapper) ListClientUsers(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListClientUsersParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListClientUsers(c, number, params)
+}
+
+// InviteClientUser operation middleware
+func (siw *ServerInterfaceWrapper) InviteClientUser(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.InviteClientUser(c, number)
+}
+
+// UpdateClientUser operation middleware
+func (siw *ServerInterfaceWrapper) UpdateClientUser(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id AccessID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UpdateClientUser(c, number, id)
 }
 
 // ListEdrProducts operation middleware
@@ -2704,6 +3327,216 @@ func (siw *ServerInterfaceWrapper) DecodePayloads(c *gin.Context) {
 	siw.Handler.DecodePayloads(c)
 }
 
+// ListRefusals operation middleware
+func (siw *ServerInterfaceWrapper) ListRefusals(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRefusalsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListRefusals(c, params)
+}
+
+// ListSocServiceTokens operation middleware
+func (siw *ServerInterfaceWrapper) ListSocServiceTokens(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListSocServiceTokens(c)
+}
+
+// CreateSocServiceToken operation middleware
+func (siw *ServerInterfaceWrapper) CreateSocServiceToken(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateSocServiceToken(c)
+}
+
+// RevokeSocServiceToken operation middleware
+func (siw *ServerInterfaceWrapper) RevokeSocServiceToken(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id AccessID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RevokeSocServiceToken(c, id)
+}
+
+// ListTokens operation middleware
+func (siw *ServerInterfaceWrapper) ListTokens(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListTokens(c)
+}
+
+// CreateToken operation middleware
+func (siw *ServerInterfaceWrapper) CreateToken(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateToken(c)
+}
+
+// RevokeToken operation middleware
+func (siw *ServerInterfaceWrapper) RevokeToken(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id AccessID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RevokeToken(c, id)
+}
+
+// ListSocUsers operation middleware
+func (siw *ServerInterfaceWrapper) ListSocUsers(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSocUsersParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListSocUsers(c, params)
+}
+
+// InviteSocUser operation middleware
+func (siw *ServerInterfaceWrapper) InviteSocUser(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.InviteSocUser(c)
+}
+
+// UpdateSocUser operation middleware
+func (siw *ServerInterfaceWrapper) UpdateSocUser(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id AccessID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.UpdateSocUser(c, id)
+}
+
 // GinServerOptions provides options for the Gin server.
 type GinServerOptions struct {
 	BaseURL      string
@@ -2760,6 +3593,25 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/clients/:number/resume-isolation", wrapper.ResumeIsolation)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/audit-log", wrapper.ListAuditLog)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/edr/check", wrapper.CheckEdrConnection)
+	router.GET(options.BaseURL+"/api/v1/users", wrapper.ListSocUsers)
+	router.POST(options.BaseURL+"/api/v1/users", wrapper.InviteSocUser)
+	router.PUT(options.BaseURL+"/api/v1/users/:id", wrapper.UpdateSocUser)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/users", wrapper.ListClientUsers)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/users", wrapper.InviteClientUser)
+	router.PUT(options.BaseURL+"/api/v1/clients/:number/users/:id", wrapper.UpdateClientUser)
+	router.GET(options.BaseURL+"/api/v1/tokens", wrapper.ListTokens)
+	router.POST(options.BaseURL+"/api/v1/tokens", wrapper.CreateToken)
+	router.DELETE(options.BaseURL+"/api/v1/tokens/:id", wrapper.RevokeToken)
+	router.GET(options.BaseURL+"/api/v1/service-tokens", wrapper.ListSocServiceTokens)
+	router.POST(options.BaseURL+"/api/v1/service-tokens", wrapper.CreateSocServiceToken)
+	router.DELETE(options.BaseURL+"/api/v1/service-tokens/:id", wrapper.RevokeSocServiceToken)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/service-tokens", wrapper.ListClientServiceTokens)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/service-tokens", wrapper.CreateClientServiceToken)
+	router.DELETE(options.BaseURL+"/api/v1/clients/:number/service-tokens/:id", wrapper.RevokeClientServiceToken)
+	router.GET(options.BaseURL+"/api/v1/audit-log", wrapper.ListSocAuditLog)
+	router.GET(options.BaseURL+"/api/v1/refusals", wrapper.ListRefusals)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/reports", wrapper.ListReports)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/reports", wrapper.ReportSuspicion)
 	router.GET(options.BaseURL+"/api/v1/operator/alarms", wrapper.ListAlarms)
 	router.POST(options.BaseURL+"/api/v1/operator/payloads/decode", wrapper.DecodePayloads)
 	router.GET(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)

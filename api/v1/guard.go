@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -34,7 +35,11 @@ func (s *server) identify(c *gin.Context) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		secret = ""
 	}
-	u, err := s.auth.User(c.Request.Context(), strings.TrimSpace(secret))
+	secret = strings.TrimSpace(secret)
+	p, err := s.auth.Principal(c.Request.Context(), secret)
+	if models.KindOf(err) == models.Unauthorized {
+		s.desk.NoteRefusal(models.Refusal{Minute: time.Now(), Status: http.StatusUnauthorized, Source: c.RemoteIP(), Prefix: auth.Prefix(secret)})
+	}
 	if err != nil {
 		s.answerError(c, err)
 		return
@@ -42,7 +47,7 @@ func (s *server) identify(c *gin.Context) {
 	if c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead {
 		c.Request = c.Request.WithContext(store.ReadOnly(c.Request.Context()))
 	}
-	setCaller(c, caller{user: u})
+	setCaller(c, caller{user: p.User, principal: p})
 }
 
 // permit checks the role. A caller who may not even see the incident or client gets the answer for one that does not
@@ -54,8 +59,12 @@ func (s *server) permit(c *gin.Context) {
 		return
 	}
 	ctx, who := callerOf(c)
-	err := auth.Allow(op.Operation.OperationID, who.user.Role)
+	err := auth.AllowPrincipal(op.Operation.OperationID, who.principal)
 	if err == nil {
+		return
+	}
+	if who.user.Role == models.RoleService || who.principal.Invitation { // the answer does not depend on what exists
+		s.answerError(c, err)
 		return
 	}
 	if ref, perr := models.ParseReference(c.Param("reference")); perr == nil {

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/api/problem"
 	"github.com/watchfire-mdr/watchfire/auth"
@@ -41,10 +43,17 @@ func Register(r *gin.Engine, document []byte, d *desk.Desk, a *auth.Authenticato
 	return nil
 }
 
-// answerError answers with an error and ends the request. It logs an internal error and does not show it; the errors of
+// answerError answers with an error and ends the request. A request that its sender may not make is counted. It logs an internal error and does not show it; the errors of
 // every room are free of content and of people's addresses.
 func (s *server) answerError(c *gin.Context, err error) {
 	p := problem.Of(err)
+	if _, who := callerOf(c); p.Status == http.StatusForbidden && who.user.ID != uuid.Nil {
+		refused := models.Refusal{Minute: time.Now(), Status: p.Status, By: who.user.ID}
+		if op := s.spec.operation(c); op != nil {
+			refused.Operation = op.Operation.OperationID
+		}
+		s.desk.NoteRefusal(refused)
+	}
 	if p.Status == http.StatusInternalServerError && c.Request.Context().Err() == nil {
 		s.log.ErrorContext(c.Request.Context(), "a request failed", "route", c.FullPath(), "cause", err.Error())
 	}
@@ -68,8 +77,9 @@ type callerKey struct{}
 
 // caller holds the sender of a request, and its body.
 type caller struct {
-	user models.User
-	body []byte // byte for byte; nil without one
+	user      models.User
+	principal models.Principal // with what the token is good for
+	body      []byte           // byte for byte; nil without one
 }
 
 // callerOf returns the request's own context, which outlives gin's, and its caller.

@@ -7,15 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/mail"
 	"os"
 	"time"
 
-	"github.com/google/uuid"
-
-	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/config"
-	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -58,69 +53,6 @@ func runMigrate(ctx context.Context, args []string, out io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// runUser adds a user, or finds the one with this address and role, and prints a new bearer token. Operators make the
-// first lead with it, and renew and revoke tokens.
-func runUser(ctx context.Context, args []string, out io.Writer) error {
-	f := flag.NewFlagSet("user", flag.ContinueOnError)
-	name := f.String("name", "", "the person's name")
-	email := f.String("email", "", "their e-mail address")
-	role := f.String("role", "", "analyst, lead, operator; or viewer, responder, admin of a client")
-	number := f.Int("client", 0, "the client's number, for a client's user")
-	days := f.Int("days", 90, "days until the token expires")
-	revoke := f.Bool("revoke", false, "revoke the user's other tokens first")
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	u := models.User{Name: *name, Email: *email, Role: models.Role(*role)}
-	if _, err := mail.ParseAddress(*email); err != nil || *name == "" || u.Role.Side() == "" || *days < 1 {
-		return errors.New("the user is incomplete: give -name, -email, -role and a positive -days")
-	}
-	if (u.Role.Side() == models.SideClient) != (*number > 0) {
-		return errors.New("-client and -role do not fit: give -client with the roles viewer, responder and admin, and with no other")
-	}
-	db, err := store.Open(ctx, os.Getenv("DATABASE_URL"), store.Options{MaxConns: 2})
-	if err != nil {
-		return fmt.Errorf("DATABASE_URL: %w", err)
-	}
-	defer db.Close()
-	if *number > 0 {
-		c, err := db.ClientByNumber(ctx, *number)
-		if err != nil {
-			return fmt.Errorf("client %d: %w", *number, err)
-		}
-		u.ClientID = c.ID
-	}
-	if u, err = ensureUser(ctx, db, u); err != nil {
-		return err
-	}
-	if *revoke {
-		if err := db.RevokeTokens(ctx, u.ID); err != nil {
-			return err
-		}
-	}
-	secret, hash := auth.NewToken()
-	t := models.Token{ID: uuid.New(), UserID: u.ID, Hash: hash, ExpiresAt: time.Now().AddDate(0, 0, *days)}
-	if err := db.CreateToken(ctx, t); err != nil {
-		return err
-	}
-	fmt.Fprintln(out, secret)
-	return nil
-}
-
-// ensureUser returns the user with u's address, after adding u when there is none. It returns a Conflict when the user
-// with that address has another role.
-func ensureUser(ctx context.Context, db *store.Store, u models.User) (models.User, error) {
-	made, err := db.CreateUser(ctx, u)
-	if models.KindOf(err) != models.Conflict {
-		return made, err
-	}
-	known, err := db.UserByEmail(ctx, u.ClientID, u.Email)
-	if err == nil && known.Role != u.Role {
-		return known, models.Errorf(models.Conflict, "the user with this address has the role %s: use that role or another address", known.Role)
-	}
-	return known, err
 }
 
 // runHealth sends a GET to an address and returns an error unless the answer is 200.

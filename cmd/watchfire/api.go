@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -22,6 +23,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/mail/sendgrid"
 	"github.com/watchfire-mdr/watchfire/worker"
 )
+
+// writeRefusalsEvery is how long a refused request is counted in memory alone.
+const writeRefusalsEvery = 10 * time.Second
 
 // runAPI serves people, programs and vendors until ctx ends.
 func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
@@ -62,6 +66,13 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { watch.Run(ctx) })
 	defer watching.Wait()
+	written := runEvery(ctx, writeRefusalsEvery, d.WriteRefusals)
+	defer func() {
+		written()
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		d.WriteRefusals(last)
+	}()
 	return p.serve(ctx, p.config.HTTPAddress, handler)
 }
 

@@ -26,7 +26,7 @@ func commands() []command {
 		{"api", "serve the API, the hooks and the pages", runAPI},
 		{"worker", "run workflows and activities", runWorker},
 		{"migrate", "bring the database to this version's schema, and make its logins; see watchfire migrate -h", runMigrate},
-		{"user", "add a user and print a new token; see watchfire user -h", runUser},
+		{"user", "list, add, change and disable users and their tokens; see watchfire user -h", runUser},
 		{"secrets", "keygen prints a keyset, public its public part, extend adds a key to it, rotate seals the credentials with its newest key", runSecrets},
 		{"reconcile", "list the differences between the database and the workflow engine, or settle one; see watchfire reconcile -h", runReconcile},
 		{"order", "give an incident a command by hand, for when the API cannot be used; see watchfire order -h", runOrder},
