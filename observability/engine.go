@@ -13,7 +13,6 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 )
 
 // Connection says where Temporal is and how to speak to it. The zero value of each field but the first two is allowed.
@@ -84,7 +83,7 @@ func (e *Engine) Payloads() *Payloads { return e.payloads }
 
 // of returns the codec of a workflow.
 func (e *Engine) of(workflow string) *Payloads {
-	return e.payloads.WithSerializationContext(converter.WorkflowSerializationContext{Namespace: e.namespace, WorkflowID: workflow}).(*Payloads)
+	return e.payloads.of(e.namespace, workflow)
 }
 
 // DescribeWorkflowExecution describes a workflow, with its memo opened. A plain memo stays as it is: it came with the

@@ -64,16 +64,17 @@ func NewPayloads(keys *secrets.PayloadKeys, mode PayloadMode) *Payloads {
 
 // WithSerializationContext returns the codec of one workflow.
 func (p *Payloads) WithSerializationContext(c converter.SerializationContext) converter.PayloadCodec {
-	of := &Payloads{keys: p.keys, mode: p.mode, bound: true}
 	switch c := c.(type) {
 	case converter.WorkflowSerializationContext:
-		of.namespace, of.workflow = c.Namespace, c.WorkflowID
+		return p.of(c.Namespace, c.WorkflowID)
 	case converter.ActivitySerializationContext:
-		of.namespace, of.workflow = c.Namespace, c.WorkflowID
-	default:
-		return p
+		return p.of(c.Namespace, c.WorkflowID)
 	}
-	return of
+	return p
+}
+
+func (p *Payloads) of(namespace, workflow string) *Payloads {
+	return &Payloads{keys: p.keys, mode: p.mode, bound: true, namespace: namespace, workflow: workflow}
 }
 
 // Encode seals payloads for the codec's workflow.
