@@ -292,7 +292,7 @@ func (r *Records) FindDecision(ctx context.Context, in DecisionInput) (found Dec
 		}
 		found.Old, found.Seq = d.Said == (store.Said{}), d.Said.Seq
 		found.Backed = stands && d.Command == in.Command && d.UserID.String() == in.UserID && d.Fingerprint == in.Fingerprint &&
-			(found.Old || d.Said.Role == in.Role && d.Said.Person == in.Person && d.Said.Via == in.Via)
+			(found.Old || d.Said.Role == in.Role && models.SamePerson(d.Said.Person, in.Person) && d.Said.Via == in.Via)
 		return err
 	})
 	return found, err
@@ -330,7 +330,7 @@ func (r *Records) FindStatement(ctx context.Context, in StatementInput) (found S
 			return nil
 		}
 		c, err := tx.Contact(in.Contact)
-		found.Person = models.PersonOf(c.Email)
+		found.Person = c.Person()
 		return err
 	})
 	return found, err

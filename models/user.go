@@ -46,9 +46,14 @@ type User struct {
 	ID       uuid.UUID `json:"id"`
 	ClientID uuid.UUID `json:"client_id"` // the zero UUID for users of the SOC
 	Name     string    `json:"name"`
-	Email    string    `json:"email"`
+	Email    string    `json:"email"` // in its one form (address.Mail)
 	Role     Role      `json:"role"`
+
+	EmailBefore string `json:"-"` // as it is stored, in a row from before addresses had one form
 }
+
+// Person names the human behind the user, see PersonOf.
+func (u User) Person() string { return PersonOf(u.Email, u.EmailBefore) }
 
 // Token is a bearer token of a user. The secret itself is never stored, only its SHA-256.
 type Token struct {

@@ -187,7 +187,7 @@ func (h *house) decide(te tenant, r models.Reference, requestID string) {
 func decision(te tenant, r models.Reference, requestID string) store.Decision {
 	return store.Decision{
 		RequestID: requestID, Incident: r, Command: "request-closure", UserID: te.user.ID, Fingerprint: "f", At: noon,
-		Said: store.Said{Role: te.user.Role, Person: models.PersonOf(te.user.Email), Via: "api", Body: `{"outcome":"resolved","note":"done"}`, Seq: 1},
+		Said: store.Said{Role: te.user.Role, Person: te.user.Person(), Via: "api", Body: `{"outcome":"resolved","note":"done"}`, Seq: 1},
 	}
 }
 

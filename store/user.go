@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 
+	"github.com/watchfire-mdr/watchfire/address"
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
@@ -33,7 +34,7 @@ type tokenRow struct {
 func (tokenRow) TableName() string { return "tokens" }
 
 // CreateUser adds a login; the id is chosen when it is zero. Conflict: the client (or the SOC) has a user with
-// this address. NotFound: there is no such client. Invalid: the role does not fit the side.
+// this address. NotFound: there is no such client. Invalid: the role does not fit the side, or the address is none.
 func (s *Store) CreateUser(ctx context.Context, u models.User) (models.User, error) {
 	if side := u.Role.Side(); side == "" || (side == models.SideSOC) != (u.ClientID == uuid.Nil) {
 		return models.User{}, models.InvalidField("/role", "does not fit: users of the SOC have no client, all others have one")
@@ -41,25 +42,33 @@ func (s *Store) CreateUser(ctx context.Context, u models.User) (models.User, err
 	if u.ID == uuid.Nil {
 		u.ID = uuid.New()
 	}
+	email, err := address.Mail(u.Email)
+	if err != nil {
+		return models.User{}, models.InvalidField("/email", "%s", err)
+	}
+	u.Email = email
 	row := userRow{
 		ID: u.ID, ClientID: uuid.NullUUID{UUID: u.ClientID, Valid: u.ClientID != uuid.Nil},
 		Name: u.Name, Email: u.Email, Role: u.Role,
 	}
-	err := s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
+	err = s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
 		return notFound(problem("create user", db.Create(&row).Error), "client")
 	})
 	return u, err
 }
 
-// UserByEmail returns the login with an address, in any case; client is the zero UUID for the SOC's. NotFound when
-// there is none.
+// UserByEmail returns the login with an address, in any form and case; client is the zero UUID for the SOC's. NotFound
+// when there is none.
 func (s *Store) UserByEmail(ctx context.Context, client uuid.UUID, email string) (models.User, error) {
 	var row userRow
+	email, _ = mailbox(email)
 	err := s.within(ctx, roleAuth, uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
 		of := uuid.NullUUID{UUID: client, Valid: client != uuid.Nil}
 		return problem("find user", db.Where("client_id is not distinct from ? and lower(email) = lower(?)", of, email).Take(&row).Error)
 	})
-	return models.User{ID: row.ID, ClientID: row.ClientID.UUID, Name: row.Name, Email: row.Email, Role: row.Role}, err
+	u := models.User{ID: row.ID, ClientID: row.ClientID.UUID, Name: row.Name, Role: row.Role}
+	u.Email, u.EmailBefore = mailbox(row.Email)
+	return u, err
 }
 
 // RevokeTokens deletes all bearer tokens of a user. They are invalid at once.
@@ -92,6 +101,7 @@ func (s *Store) Authenticate(ctx context.Context, tokenHash []byte) (models.User
 			QueryRow(func(row pgx.Row) error { return row.Scan(&u.ID, &client, &u.Name, &u.Email, &u.Role) })
 	}))
 	u.ClientID = client.UUID
+	u.Email, u.EmailBefore = mailbox(u.Email)
 	if models.KindOf(err) == models.NotFound {
 		return models.User{}, models.Errorf(models.Unauthorized, "the token is unknown or has expired")
 	}

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/mail"
 	"os"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/watchfire-mdr/watchfire/address"
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/config"
 	"github.com/watchfire-mdr/watchfire/models"
@@ -62,8 +62,11 @@ func runUser(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	u := models.User{Name: *name, Email: *email, Role: models.Role(*role)}
-	if _, err := mail.ParseAddress(*email); err != nil || *name == "" || u.Role.Side() == "" || *days < 1 {
+	if *name == "" || u.Role.Side() == "" || *days < 1 {
 		return errors.New("the user is incomplete: give -name, -email, -role and a positive -days")
+	}
+	if _, err := address.Mail(*email); err != nil {
+		return fmt.Errorf("-email %w", err)
 	}
 	if (u.Role.Side() == models.SideClient) != (*number > 0) {
 		return errors.New("-client and -role do not fit: give -client with the roles viewer, responder and admin, and with no other")
