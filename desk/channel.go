@@ -70,7 +70,7 @@ func (d *Desk) startChannelCheck(ctx context.Context, u models.User, number int,
 	if err := d.startCheckWorkflow(ctx, run); err != nil {
 		return time.Time{}, err
 	}
-	return store.Run(d.store.InClient(ctx, store.SOC, run.Effect.ClientID), func(tx *store.Tx) (begun time.Time, err error) {
+	return store.Run(d.inClient(ctx, u, number), func(tx *store.Tx) (begun time.Time, err error) {
 		now := tx.Now()
 		if begun, err = tx.BeginChannelCheck(request, now); err != nil || !begun.Equal(now) {
 			return begun, err
@@ -218,9 +218,9 @@ func (d *Desk) outstandingCode(tx *store.Tx, c models.Contact, ch models.Channel
 	case !tx.Now().Before(expires):
 		return "", models.Errorf(models.Conflict, "the code has expired; send a new one")
 	}
-	row, err := tx.Effect(key)
+	code, err := tx.SentCode(key)
 	if models.KindOf(err) == models.NotFound {
 		return "", models.Errorf(models.Conflict, "the code has not been sent yet; try again")
 	}
-	return row.Code(), err
+	return code, err
 }

@@ -1545,7 +1545,7 @@ type ClientInterface interface {
 
 	// CreateContactWithBody Add a contact
 	//
-	// For the SOC.
+	// For the SOC and the client's admins.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1554,7 +1554,7 @@ type ClientInterface interface {
 
 	// CreateContact Add a contact
 	//
-	// For the SOC.
+	// For the SOC and the client's admins.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1563,14 +1563,14 @@ type ClientInterface interface {
 
 	// RemoveContact Remove a contact
 	//
-	// For the SOC. Watchfire notifies them no more; their deliveries keep their name.
+	// For the SOC and the client's admins. Watchfire notifies them no more; their deliveries keep their name.
 	//
 	// Corresponds with DELETE /api/v1/clients/{number}/contacts/{id} (the `RemoveContact` operationId).
 	RemoveContact(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateContactWithBody Replace a contact's fields
 	//
-	// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+	// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1579,7 +1579,7 @@ type ClientInterface interface {
 
 	// UpdateContact Replace a contact's fields
 	//
-	// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+	// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1588,7 +1588,7 @@ type ClientInterface interface {
 
 	// ConfirmChannelWithBody Hand in the code that Watchfire sent to a contact
 	//
-	// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+	// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 	// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 	// stays verified.
 	//
@@ -1599,7 +1599,7 @@ type ClientInterface interface {
 
 	// ConfirmChannel Hand in the code that Watchfire sent to a contact
 	//
-	// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+	// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 	// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 	// stays verified.
 	//
@@ -1618,7 +1618,7 @@ type ClientInterface interface {
 
 	// TestChannelWithBody Send a test message over a channel of a contact
 	//
-	// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+	// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 	// another check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type.
@@ -1628,7 +1628,7 @@ type ClientInterface interface {
 
 	// TestChannel Send a test message over a channel of a contact
 	//
-	// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+	// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 	// another check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type.
@@ -1638,7 +1638,7 @@ type ClientInterface interface {
 
 	// VerifyChannelWithBody Send a code over a channel of a contact
 	//
-	// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+	// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 	// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type.
@@ -1648,7 +1648,7 @@ type ClientInterface interface {
 
 	// VerifyChannel Send a code over a channel of a contact
 	//
-	// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+	// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 	// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type.
@@ -2659,7 +2659,7 @@ func (c *API) ListContacts(ctx context.Context, number ClientNumber, reqEditors 
 
 // CreateContactWithBody Add a contact
 //
-// For the SOC.
+// For the SOC and the client's admins.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2678,7 +2678,7 @@ func (c *API) CreateContactWithBody(ctx context.Context, number ClientNumber, pa
 
 // CreateContact Add a contact
 //
-// For the SOC.
+// For the SOC and the client's admins.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2697,7 +2697,7 @@ func (c *API) CreateContact(ctx context.Context, number ClientNumber, params *Cr
 
 // RemoveContact Remove a contact
 //
-// For the SOC. Watchfire notifies them no more; their deliveries keep their name.
+// For the SOC and the client's admins. Watchfire notifies them no more; their deliveries keep their name.
 //
 // Corresponds with DELETE /api/v1/clients/{number}/contacts/{id} (the `RemoveContact` operationId).
 func (c *API) RemoveContact(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2714,7 +2714,7 @@ func (c *API) RemoveContact(ctx context.Context, number ClientNumber, id Contact
 
 // UpdateContactWithBody Replace a contact's fields
 //
-// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2733,7 +2733,7 @@ func (c *API) UpdateContactWithBody(ctx context.Context, number ClientNumber, id
 
 // UpdateContact Replace a contact's fields
 //
-// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2752,7 +2752,7 @@ func (c *API) UpdateContact(ctx context.Context, number ClientNumber, id Contact
 
 // ConfirmChannelWithBody Hand in the code that Watchfire sent to a contact
 //
-// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 // five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 // stays verified.
 //
@@ -2773,7 +2773,7 @@ func (c *API) ConfirmChannelWithBody(ctx context.Context, number ClientNumber, i
 
 // ConfirmChannel Hand in the code that Watchfire sent to a contact
 //
-// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 // five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 // stays verified.
 //
@@ -2812,7 +2812,7 @@ func (c *API) ListContactDeliveries(ctx context.Context, number ClientNumber, id
 
 // TestChannelWithBody Send a test message over a channel of a contact
 //
-// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 // another check of the channel is under way.
 //
 // Takes any type of body and a specified content type.
@@ -2832,7 +2832,7 @@ func (c *API) TestChannelWithBody(ctx context.Context, number ClientNumber, id C
 
 // TestChannel Send a test message over a channel of a contact
 //
-// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 // another check of the channel is under way.
 //
 // Takes a body of the `application/json` content type.
@@ -2852,7 +2852,7 @@ func (c *API) TestChannel(ctx context.Context, number ClientNumber, id ContactID
 
 // VerifyChannelWithBody Send a code over a channel of a contact
 //
-// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 // `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 //
 // Takes any type of body and a specified content type.
@@ -2872,7 +2872,7 @@ func (c *API) VerifyChannelWithBody(ctx context.Context, number ClientNumber, id
 
 // VerifyChannel Send a code over a channel of a contact
 //
-// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 // `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 //
 // Takes a body of the `application/json` content type.
@@ -8355,7 +8355,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateContactWithBodyWithResponse Add a contact
 	//
-	// For the SOC.
+	// For the SOC and the client's admins.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8364,7 +8364,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateContactWithResponse Add a contact
 	//
-	// For the SOC.
+	// For the SOC and the client's admins.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8373,7 +8373,7 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveContactWithResponse Remove a contact
 	//
-	// For the SOC. Watchfire notifies them no more; their deliveries keep their name.
+	// For the SOC and the client's admins. Watchfire notifies them no more; their deliveries keep their name.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8382,7 +8382,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateContactWithBodyWithResponse Replace a contact's fields
 	//
-	// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+	// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8391,7 +8391,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateContactWithResponse Replace a contact's fields
 	//
-	// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+	// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8400,7 +8400,7 @@ type ClientWithResponsesInterface interface {
 
 	// ConfirmChannelWithBodyWithResponse Hand in the code that Watchfire sent to a contact
 	//
-	// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+	// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 	// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 	// stays verified.
 	//
@@ -8411,7 +8411,7 @@ type ClientWithResponsesInterface interface {
 
 	// ConfirmChannelWithResponse Hand in the code that Watchfire sent to a contact
 	//
-	// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+	// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 	// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 	// stays verified.
 	//
@@ -8432,7 +8432,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestChannelWithBodyWithResponse Send a test message over a channel of a contact
 	//
-	// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+	// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 	// another check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8442,7 +8442,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestChannelWithResponse Send a test message over a channel of a contact
 	//
-	// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+	// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 	// another check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -8452,7 +8452,7 @@ type ClientWithResponsesInterface interface {
 
 	// VerifyChannelWithBodyWithResponse Send a code over a channel of a contact
 	//
-	// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+	// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 	// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8462,7 +8462,7 @@ type ClientWithResponsesInterface interface {
 
 	// VerifyChannelWithResponse Send a code over a channel of a contact
 	//
-	// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+	// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 	// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -13361,7 +13361,7 @@ func (c *ClientWithResponses) ListContactsWithResponse(ctx context.Context, numb
 
 // CreateContactWithBodyWithResponse Add a contact
 //
-// For the SOC.
+// For the SOC and the client's admins.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13376,7 +13376,7 @@ func (c *ClientWithResponses) CreateContactWithBodyWithResponse(ctx context.Cont
 
 // CreateContactWithResponse Add a contact
 //
-// For the SOC.
+// For the SOC and the client's admins.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13391,7 +13391,7 @@ func (c *ClientWithResponses) CreateContactWithResponse(ctx context.Context, num
 
 // RemoveContactWithResponse Remove a contact
 //
-// For the SOC. Watchfire notifies them no more; their deliveries keep their name.
+// For the SOC and the client's admins. Watchfire notifies them no more; their deliveries keep their name.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13406,7 +13406,7 @@ func (c *ClientWithResponses) RemoveContactWithResponse(ctx context.Context, num
 
 // UpdateContactWithBodyWithResponse Replace a contact's fields
 //
-// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13421,7 +13421,7 @@ func (c *ClientWithResponses) UpdateContactWithBodyWithResponse(ctx context.Cont
 
 // UpdateContactWithResponse Replace a contact's fields
 //
-// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13436,7 +13436,7 @@ func (c *ClientWithResponses) UpdateContactWithResponse(ctx context.Context, num
 
 // ConfirmChannelWithBodyWithResponse Hand in the code that Watchfire sent to a contact
 //
-// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 // five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 // stays verified.
 //
@@ -13453,7 +13453,7 @@ func (c *ClientWithResponses) ConfirmChannelWithBodyWithResponse(ctx context.Con
 
 // ConfirmChannelWithResponse Hand in the code that Watchfire sent to a contact
 //
-// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 // five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 // stays verified.
 //
@@ -13486,7 +13486,7 @@ func (c *ClientWithResponses) ListContactDeliveriesWithResponse(ctx context.Cont
 
 // TestChannelWithBodyWithResponse Send a test message over a channel of a contact
 //
-// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 // another check of the channel is under way.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -13502,7 +13502,7 @@ func (c *ClientWithResponses) TestChannelWithBodyWithResponse(ctx context.Contex
 
 // TestChannelWithResponse Send a test message over a channel of a contact
 //
-// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 // another check of the channel is under way.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -13518,7 +13518,7 @@ func (c *ClientWithResponses) TestChannelWithResponse(ctx context.Context, numbe
 
 // VerifyChannelWithBodyWithResponse Send a code over a channel of a contact
 //
-// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 // `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -13534,7 +13534,7 @@ func (c *ClientWithResponses) VerifyChannelWithBodyWithResponse(ctx context.Cont
 
 // VerifyChannelWithResponse Send a code over a channel of a contact
 //
-// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 // `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
