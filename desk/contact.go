@@ -11,6 +11,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/address"
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -40,8 +41,10 @@ func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c m
 		if err != nil || made.ID != c.ID { // an earlier try of this request made it
 			return "", nil, err
 		}
-		fields, err = differences(models.Contact{ID: made.ID, ClientID: made.ClientID}, made)
-		return made.ID.String(), fields, err
+		if fields, err = differences(models.Contact{ID: made.ID, ClientID: made.ClientID}, made); err != nil {
+			return "", nil, err
+		}
+		return made.ID.String(), fields, tellOfContact(tx, u, "create-contact", models.Contact{}, made, fields)
 	})
 	return made, err
 }
@@ -90,7 +93,18 @@ func (d *Desk) changeContact(ctx context.Context, u models.User, number int, ope
 			return "", nil, err
 		}
 		fields, err := differences(before, after)
-		return id.String(), fields, err
+		if err != nil || len(fields) == 0 {
+			return "", nil, err
+		}
+		return id.String(), fields, tellOfContact(tx, u, operation, before, after, fields)
+	})
+}
+
+// tellOfContact keeps the change of a contact, so that the client's admins and the contact are told of it.
+func tellOfContact(tx *store.Tx, u models.User, operation string, before, after models.Contact, fields []string) error {
+	return tx.AppendContactChange(notify.ContactChange{
+		Contact: after.ID, Side: u.Role.Side(), Role: u.Role, Operation: operation, Fields: fields,
+		Before: notify.ReachOf(before), After: notify.ReachOf(after),
 	})
 }
 

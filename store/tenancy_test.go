@@ -90,7 +90,7 @@ func TestGrants(t *testing.T) {
 	nothing(t, ownerURL, "others than the SOC may reach codes", granted+`and table_name = 'channel_codes' and grantee <> 'watchfire_soc'`)
 	nothing(t, ownerURL, "tokens and addresses of users may be read", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'SELECT' and grantee like 'watchfire\_%' and grantee <> 'watchfire_auth'
-		and (table_name = 'tokens' or table_name = 'users' and column_name in ('email', 'role'))`)
+		and (table_name = 'tokens' or table_name = 'users' and column_name in ('email', 'role') and grantee <> 'watchfire_worker')`)
 	nothing(t, ownerURL, "sealed secrets may be read by others than workers", `select column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'SELECT' and grantee like 'watchfire\_%' and grantee <> 'watchfire_worker'
 		and table_name = 'edr_credentials' and (column_name in ('sealed', 'data_key') or grantee <> 'watchfire_soc')
@@ -99,7 +99,7 @@ func TestGrants(t *testing.T) {
 		from information_schema.column_privileges where privilege_type in ('INSERT', 'UPDATE') and grantee like 'watchfire\_%'
 		and table_name = 'edr_credentials' and grantee <> 'watchfire_soc'`)
 	inserts := ownerTexts(t, ownerURL, granted+`and privilege_type = 'INSERT' and grantee in ('watchfire_portal', 'watchfire_auth', 'watchfire_hooks') order by 1`)
-	want := []string{"audit_log insert watchfire_portal", "channel_checks insert watchfire_portal", "client_decisions insert watchfire_portal", "contact_statements insert watchfire_hooks", "contacts insert watchfire_portal", "decision_marks insert watchfire_portal", "isolation_switches insert watchfire_portal", "tokens insert watchfire_auth", "users insert watchfire_auth"}
+	want := []string{"audit_log insert watchfire_portal", "channel_checks insert watchfire_portal", "client_decisions insert watchfire_portal", "contact_changes insert watchfire_portal", "contact_statements insert watchfire_hooks", "contacts insert watchfire_portal", "decision_marks insert watchfire_portal", "isolation_switches insert watchfire_portal", "tokens insert watchfire_auth", "users insert watchfire_auth"}
 	if !slices.Equal(inserts, want) {
 		t.Errorf("inserts of portal, auth and hooks: got %v, want %v", inserts, want)
 	}
@@ -175,6 +175,7 @@ func TestUpdatesReachOwnRowsOnly(t *testing.T) {
 		{"watchfire_soc", "update channel_checks set begun_at = now()", "select client_id::text from channel_checks where begun_at is null"},
 		{"watchfire_portal", "update contacts set phone = 'changed', verified = '{}'", "select client_id::text from contacts where phone <> 'changed'"},
 		{"watchfire_portal", "update channel_checks set begun_at = '2026-01-01'", "select client_id::text from channel_checks where begun_at is distinct from '2026-01-01'"},
+		{"watchfire_worker", "update contact_changes set told_at = now()", "select client_id::text from contact_changes where told_at is null"},
 		{"watchfire_soc", "delete from channel_codes", "select client_id::text from channel_codes"},
 		{"watchfire_portal", "update response_authorities set signed_by = (select user_id from client_decisions limit 1), signed_at = now()",
 			"select client_id::text from response_authorities where signed_at is null"},
@@ -233,7 +234,10 @@ func TestAudiencesHaveNoMoreThanTheyNeed(t *testing.T) {
 		"the portal gives a contact another client": {store.Portal, func(tx *store.Tx) error {
 			return tx.Exec("update contacts set client_id = ?", h.other.ID)
 		}},
-		"the portal drops a contact": {store.Portal, func(tx *store.Tx) error { return tx.Exec("delete from contacts") }},
+		"the portal says that a change was told":  {store.Portal, func(tx *store.Tx) error { return tx.Exec("update contact_changes set told_at = now()") }},
+		"the portal changes a contact as the SOC": {store.Portal, func(tx *store.Tx) error { return tx.AppendContactChange(contactChange(h.acme, models.RoleLead)) }},
+		"the SOC changes a contact as the client": {store.SOC, func(tx *store.Tx) error { return tx.AppendContactChange(contactChange(h.acme, models.RoleAdmin)) }},
+		"the portal drops a contact":              {store.Portal, func(tx *store.Tx) error { return tx.Exec("delete from contacts") }},
 		"the portal takes an alert": {store.Portal, func(tx *store.Tx) error {
 			_, _, err := tx.ReceiveAlert(newAlert("f", "t"), nil, "x")
 			return err
