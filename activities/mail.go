@@ -58,6 +58,12 @@ func (m *Mail) SendCheckMail(ctx context.Context, e notify.Effect) error {
 const lookBack = 12 * time.Hour
 
 func (m *Mail) deliver(ctx context.Context, e notify.Effect, write func(*store.Tx, models.Contact, store.LedgerRow) (models.OutboundMail, error)) error {
+	return m.deliverTo(ctx, e, func(tx *store.Tx) (models.Contact, error) { return contactOf(tx, e) }, write)
+}
+
+func (m *Mail) deliverTo(ctx context.Context, e notify.Effect, read func(*store.Tx) (models.Contact, error),
+	write func(*store.Tx, models.Contact, store.LedgerRow) (models.OutboundMail, error),
+) error {
 	routes := m.Routes
 	if e.Simulated {
 		routes = NewRoutes(Route{notify.VendorSimulated, m.Simulated})
@@ -65,7 +71,7 @@ func (m *Mail) deliver(ctx context.Context, e notify.Effect, write func(*store.T
 	var msg models.OutboundMail
 	_, err := m.Effects.Once(ctx, e, EffectSteps{
 		Prepare: func(tx *store.Tx, row store.LedgerRow) error {
-			c, err := contactOf(tx, e)
+			c, err := read(tx)
 			if err != nil {
 				return err
 			}

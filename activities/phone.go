@@ -84,11 +84,17 @@ func (p *Phone) SendCheckText(ctx context.Context, e notify.Effect) error {
 }
 
 func (p *Phone) deliver(ctx context.Context, e notify.Effect, letter func(*store.Tx, models.Contact, store.LedgerRow) (report.Letter, error)) error {
+	return p.deliverTo(ctx, e, func(tx *store.Tx) (models.Contact, error) { return contactOf(tx, e) }, letter)
+}
+
+func (p *Phone) deliverTo(ctx context.Context, e notify.Effect, read func(*store.Tx) (models.Contact, error),
+	letter func(*store.Tx, models.Contact, store.LedgerRow) (report.Letter, error),
+) error {
 	var out models.OutboundText
 	carrier, vendor := p.carrier(e.Simulated)
 	_, err := p.Effects.Once(ctx, e, EffectSteps{
 		Prepare: func(tx *store.Tx, row store.LedgerRow) error {
-			c, err := contactOf(tx, e)
+			c, err := read(tx)
 			if err != nil {
 				return err
 			}

@@ -293,7 +293,7 @@ func (r *Records) FindDecision(ctx context.Context, in DecisionInput) (found Dec
 		}
 		found.Old, found.Seq = d.Said == (store.Said{}), d.Said.Seq
 		found.Backed = stands && d.Command == in.Command && d.UserID.String() == in.UserID && d.Fingerprint == in.Fingerprint &&
-			(found.Old || d.Said.Role == in.Role && d.Said.Person == in.Person && d.Said.Via == in.Via)
+			(found.Old || d.Said.Role == in.Role && models.SamePerson(d.Said.Person, in.Person) && d.Said.Via == in.Via)
 		if err == nil {
 			found.Disabled, err = tx.MayNotAct(d.UserID)
 		}
@@ -350,7 +350,7 @@ func (r *Records) FindStatement(ctx context.Context, in StatementInput) (found S
 			found = Statement{}
 			return err
 		}
-		found.Person = models.PersonOf(c.Email)
+		found.Person = c.Person()
 		return err
 	})
 	return found, err

@@ -104,7 +104,7 @@ func TestAStatementIsBackedByTheContactsOwnRowOnly(t *testing.T) {
 		o.ok(err)
 		want := activities.Statement{}
 		if c.seq > 0 {
-			want = activities.Statement{Known: true, Seq: c.seq, Person: models.PersonOf(c.contact.Email)}
+			want = activities.Statement{Known: true, Seq: c.seq, Person: c.contact.Person()}
 		}
 		if got != want {
 			t.Errorf("%s: got %+v, want %+v", name, got, want)

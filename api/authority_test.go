@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -231,6 +232,45 @@ func TestOnePersonApprovesAndTheClientsOwnRowBacksIt(t *testing.T) {
 		return err
 	}))
 	w.must(http.StatusConflict, w.post("admin", at(ref, "approve"), map[string]any{"approval": "a1"})) // it is not open any more
+}
+
+// One human has many ways to write their address: as a contact, whose word came first, and as a user.
+func TestAHumanIsOnePersonHoweverTheAddressIsWritten(t *testing.T) {
+	w := newWorld(t)
+	for n, pair := range []struct{ contact, user, storedAs string }{
+		{"eva@c.example", "eva@c.example", "Eva Z <eva@c.example>"}, // a row of before
+		{"bo@c.example", "BO@C.example", ""},
+		{"ada@bücher.example", "ada@xn--bcher-kva.example", ""},
+		{"ben@xn--bcher-kva.example", "ben@Bücher.example", ""},
+		{"cleo@bücher.example", "cleo@xn--bcher-kva.example", "cleo@bücher.example"},
+		{"ines@c.example", "ines+2@c.example", ""},
+		{"jan+1@c.example", "jan+2@c.example", ""},
+		{"ｋai@c.example.", "kai@c.example", ""},
+	} {
+		who := fmt.Sprintf("human-%d", n)
+		w.newUserAt(pair.user, who, w.acme.ID, models.RoleResponder)
+		if pair.storedAs != "" {
+			w.owner(fmt.Sprintf("update users set email = '%s' where id = '%s'", pair.storedAs, w.users[who].ID))
+		}
+		made := w.contactWith(map[string]any{"email": pair.contact})
+		contact, err := store.Run(w.store.InClient(t.Context(), store.Worker, w.acme.ID), func(tx *store.Tx) (models.Contact, error) { return tx.Contact(made.ID) })
+		w.ok(err)
+		ref := w.ruled(authority.DecideAsk, 2)
+		w.happen(ref, models.ContactActor(contact.ID), &incident.ApprovalGiven{Approval: "a1", Person: contact.Person(), Via: "voice"})
+		if a := w.post(who, at(ref, "approve"), map[string]any{"approval": "a1"}); a.StatusCode != http.StatusConflict {
+			t.Errorf("%s and %s are two persons: %s", pair.contact, pair.user, a)
+		}
+		w.must(http.StatusOK, w.post("admin", at(ref, "approve"), map[string]any{"approval": "a1"}))
+	}
+	w.owner("do $$ begin if exists (select from contacts where email !~ '^[a-z+0-9]+@[a-z0-9.-]+[a-z]$') then raise 'an address is stored as it was written'; end if; end $$")
+	a := w.post("analyst", w.clientPath("contacts"), ada(map[string]any{"email": "Eva Z <eva@c.example>"}))
+	if a.StatusCode != http.StatusUnprocessableEntity || !slices.Equal(a.pointers(t), []string{"/email"}) {
+		t.Errorf("a name beside the address: %s", a)
+	}
+	_, err := w.store.CreateUser(t.Context(), models.User{ClientID: w.acme.ID, Name: "Eva", Email: "Eva Z <eva@c.example>", Role: models.RoleResponder})
+	if models.KindOf(err) != models.Invalid {
+		t.Errorf("a user with a name beside the address: %v", err)
+	}
 }
 
 func TestTwoPersonsAreTwoHumans(t *testing.T) {

@@ -321,3 +321,40 @@ func TestWithoutAnEngineNoCheckIsPromised(t *testing.T) {
 		w.engine.Become(desktest.NoService)
 	}
 }
+
+// An admin of the client manages the client's contacts from the first to the last step; the audit log says so.
+func TestTheClientsAdminManagesItsContacts(t *testing.T) {
+	w := newWorld(t)
+	var made models.Contact
+	w.must(http.StatusCreated, w.post("admin", w.clientPath("contacts"), ada(nil))).into(t, &made)
+	w.must(http.StatusAccepted, w.post("admin", contactPath(w, made.ID, "test-channel"), channel(models.ChannelEmail)))
+	w.must(http.StatusAccepted, w.post("admin", contactPath(w, made.ID, "verify-channel"), channel(models.ChannelSMS)))
+	row, err := w.engine.Carry(t.Context(), made.ID, models.ChannelSMS)
+	w.ok(err)
+	confirm := contactPath(w, made.ID, "confirm-channel")
+	w.must(http.StatusUnprocessableEntity, w.post("admin", confirm, withCode(models.ChannelSMS, other(row.Code()))))
+	w.must(http.StatusConflict, w.post("admin", confirm, withCode(models.ChannelVoice, row.Code()))) // none was sent
+	w.must(http.StatusOK, w.post("admin", confirm, withCode(models.ChannelSMS, row.Code()))).into(t, &made)
+	if made.Verified[models.ChannelSMS].IsZero() {
+		t.Errorf("not verified: %+v", made)
+	}
+	w.must(http.StatusOK, w.put("admin", contactPath(w, made.ID), ada(map[string]any{"phone": "+12025550199"})))
+	if now := w.contacts("admin")[0]; now.Phone != "+12025550199" || len(now.Verified) != 0 {
+		t.Errorf("the number leads elsewhere now: %+v", now)
+	}
+	w.must(http.StatusNoContent, w.remove("admin", contactPath(w, made.ID)))
+	if list := w.contacts("admin"); len(list) != 0 {
+		t.Errorf("left: %+v", list)
+	}
+	var did []string
+	for _, e := range w.changes("admin") {
+		if e.By != w.users["admin"].ID || e.ByName == "" || e.Side != models.SideClient || e.Subject != made.ID.String() {
+			t.Errorf("%+v", e)
+		}
+		did = append(did, e.Operation)
+	}
+	want := []string{"remove-contact", "update-contact", "confirm-channel", "verify-channel", "test-channel", "create-contact"}
+	if !slices.Equal(did, want) {
+		t.Errorf("the audit log has %v, want %v", did, want)
+	}
+}

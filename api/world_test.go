@@ -148,7 +148,12 @@ func (w *world) newClient(name string) models.Client {
 
 func (w *world) newUser(name string, client uuid.UUID, role models.Role) {
 	w.Helper()
-	u, err := w.store.CreateUser(w.Context(), models.User{ClientID: client, Name: name, Email: name + "@users.example", Role: role})
+	w.newUserAt(name+"@users.example", name, client, role)
+}
+
+func (w *world) newUserAt(email, name string, client uuid.UUID, role models.Role) {
+	w.Helper()
+	u, err := w.store.CreateUser(w.Context(), models.User{ClientID: client, Name: name, Email: email, Role: role})
 	w.ok(err)
 	secret, hash := auth.NewToken()
 	w.ok(w.store.CreateToken(w.Context(), models.Token{UserID: u.ID, Hash: hash}))

@@ -16,6 +16,8 @@ var (
 	handlers       = []models.Role{models.RoleAnalyst, models.RoleLead}
 	// mayPauseIsolation leaves analysts out, because they are the ones who isolate.
 	mayPauseIsolation = []models.Role{models.RoleLead, models.RoleOperator, models.RoleAdmin}
+	// contactManagers change the contacts of a client; an admin those of their own.
+	contactManagers = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleAdmin}
 	// auditReaders read the audit log of a client.
 	auditReaders = []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator, models.RoleAdmin}
 	// clientsOwn are the roles of a client that act for it.
@@ -34,12 +36,12 @@ var permissions = addCommands(map[string][]models.Role{
 	"get-client":              everyone,
 	"update-client":           clientManagers,
 	"list-contacts":           everyone,
-	"create-contact":          staff,
-	"update-contact":          staff,
-	"remove-contact":          staff,
-	"verify-channel":          staff,
-	"test-channel":            staff,
-	"confirm-channel":         staff,
+	"create-contact":          contactManagers,
+	"update-contact":          contactManagers,
+	"remove-contact":          contactManagers,
+	"verify-channel":          contactManagers,
+	"test-channel":            contactManagers,
+	"confirm-channel":         contactManagers,
 	"list-contact-deliveries": staff,
 	"get-plan":                everyone,
 	"check-go-live":           everyone,

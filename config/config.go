@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net"
-	"net/mail"
 	"net/url"
 	"os"
 	"regexp"
@@ -18,6 +17,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/watchfire-mdr/watchfire/address"
 )
 
 // Config is every setting of the product. Vendor base URLs are empty in production, where the vendors' own are used.
@@ -170,11 +171,11 @@ func providerName(c *Config, v string) error {
 // mailAddress reads a mail address without a name.
 func mailAddress(p func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error {
-		a, err := mail.ParseAddress(v)
-		if err != nil || a.Name != "" || a.Address != v {
-			return errors.New("is not a mail address: set it to one such as operator@example.com")
+		a, err := address.Mail(v)
+		if err != nil {
+			return fmt.Errorf("%w: set it to one such as operator@example.com", err)
 		}
-		*p(c) = v
+		*p(c) = a
 		return nil
 	}
 }

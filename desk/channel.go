@@ -218,9 +218,9 @@ func (d *Desk) outstandingCode(tx *store.Tx, c models.Contact, ch models.Channel
 	case !tx.Now().Before(expires):
 		return "", models.Errorf(models.Conflict, "the code has expired; send a new one")
 	}
-	row, err := tx.Effect(key)
+	code, err := tx.SentCode(key)
 	if models.KindOf(err) == models.NotFound {
 		return "", models.Errorf(models.Conflict, "the code has not been sent yet; try again")
 	}
-	return row.Code(), err
+	return code, err
 }

@@ -33,7 +33,7 @@ func (d *Desk) Command(ctx context.Context, u models.User, via string, ref model
 		return incident.CommandResult{}, false, err
 	}
 	request := incident.CommandRequest{
-		CommandContext: incident.CommandContext{RequestID: requestID(u, string(ref), key), Actor: u.Actor(), Via: via, Person: models.PersonOf(u.Email)},
+		CommandContext: incident.CommandContext{RequestID: requestID(u, string(ref), key), Actor: u.Actor(), Via: via, Person: u.Person()},
 		Fingerprint:    incident.Fingerprint(c.Name(), body), Body: body,
 	}
 	seq, known, err := d.admitCommand(ctx, u, ref, c, request)

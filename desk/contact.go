@@ -2,16 +2,16 @@ package desk
 
 import (
 	"context"
-	"net/mail"
-	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
 	"github.com/nyaruka/phonenumbers"
 	"golang.org/x/text/language"
 
+	"github.com/watchfire-mdr/watchfire/address"
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -26,7 +26,8 @@ func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c m
 	if err := auth.Allow("create-contact", u.Role); err != nil {
 		return models.Contact{}, err
 	}
-	if err := checkContact(c); err != nil {
+	c, err := checkContact(c)
+	if err != nil {
 		return models.Contact{}, err
 	}
 	asked, err := requestFingerprint("create-contact", c)
@@ -40,8 +41,10 @@ func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c m
 		if err != nil || made.ID != c.ID { // an earlier try of this request made it
 			return "", nil, err
 		}
-		fields, err = differences(models.Contact{ID: made.ID, ClientID: made.ClientID}, made)
-		return made.ID.String(), fields, err
+		if fields, err = differences(models.Contact{ID: made.ID, ClientID: made.ClientID}, made); err != nil {
+			return "", nil, err
+		}
+		return made.ID.String(), fields, tellOfContact(tx, u, "create-contact", models.Contact{}, made, fields)
 	})
 	return made, err
 }
@@ -53,11 +56,12 @@ func (d *Desk) UpdateContact(ctx context.Context, u models.User, number int, c m
 	if err := auth.Allow("update-contact", u.Role); err != nil {
 		return models.Contact{}, err
 	}
-	if err := checkContact(c); err != nil {
+	c, err := checkContact(c)
+	if err != nil {
 		return models.Contact{}, err
 	}
 	var now models.Contact
-	err := d.changeContact(ctx, u, number, "update-contact", c.ID, func(tx *store.Tx) (err error) {
+	err = d.changeContact(ctx, u, number, "update-contact", c.ID, func(tx *store.Tx) (err error) {
 		now, err = tx.UpdateContact(c)
 		return err
 	})
@@ -89,53 +93,54 @@ func (d *Desk) changeContact(ctx context.Context, u models.User, number int, ope
 			return "", nil, err
 		}
 		fields, err := differences(before, after)
-		return id.String(), fields, err
+		if err != nil || len(fields) == 0 {
+			return "", nil, err
+		}
+		return id.String(), fields, tellOfContact(tx, u, operation, before, after, fields)
 	})
 }
 
-func checkContact(c models.Contact) error {
+// tellOfContact keeps the change of a contact, so that the client's admins and the contact are told of it.
+func tellOfContact(tx *store.Tx, u models.User, operation string, before, after models.Contact, fields []string) error {
+	return tx.AppendContactChange(notify.ContactChange{
+		Contact: after.ID, Side: u.Role.Side(), Role: u.Role, Operation: operation, Fields: fields,
+		Before: notify.ReachOf(before), After: notify.ReachOf(after),
+	})
+}
+
+// checkContact returns the contact with its mail address in its one form, or Invalid with the field at fault.
+func checkContact(c models.Contact) (models.Contact, error) {
 	if err := requireText("/name", c.Name); err != nil {
-		return err
+		return c, err
 	}
 	for _, need := range []struct {
 		channel models.Channel
 		pointer string
 	}{{models.ChannelEmail, "/email"}, {models.ChannelVoice, "/phone"}, {models.ChannelSMS, "/phone"}} {
 		if c.Has(need.channel) && c.Address(need.channel) == "" {
-			return models.InvalidField(need.pointer, "is required for the channel %s", need.channel)
+			return c, models.InvalidField(need.pointer, "is required for the channel %s", need.channel)
 		}
 	}
 	if err := checkLanguage(c.Language); err != nil {
-		return err
+		return c, err
 	}
-	if err := checkEmail(c.Email); err != nil {
-		return err
+	if c.Email != "" {
+		email, err := address.Mail(c.Email)
+		if err != nil {
+			return c, models.InvalidField("/email", "%s", err)
+		}
+		c.Email = email
 	}
 	if err := checkPhone(c); err != nil {
-		return err
+		return c, err
 	}
-	return c.Hours.Check("/hours")
+	return c, c.Hours.Check("/hours")
 }
 
 // requireText refuses a text of nothing but space.
 func requireText(pointer, s string) error {
 	if strings.TrimSpace(s) == "" {
 		return models.InvalidField(pointer, "must not be blank")
-	}
-	return nil
-}
-
-var mailHost = regexp.MustCompile(`^[\pL\pN]([\pL\pM\pN-]*[\pL\pM\pN])?(\.[\pL\pN]([\pL\pM\pN-]*[\pL\pM\pN])?)+$`)
-
-// checkEmail checks that a mailer would take a contact's address, if there is one: the address alone, at a host whose
-// name has a dot.
-func checkEmail(s string) error {
-	if s == "" {
-		return nil
-	}
-	a, err := mail.ParseAddress(s)
-	if err != nil || a.Address != s || !mailHost.MatchString(s[strings.LastIndex(s, "@")+1:]) {
-		return models.InvalidField("/email", "is not one mail address such as ada@client.example")
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/watchfire-mdr/watchfire/address"
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
@@ -43,7 +44,7 @@ func (d *Desk) InviteUser(ctx context.Context, u models.User, number int, invite
 	if err := auth.Allow(operation, u.Role); err != nil {
 		return a, "", expires, err
 	}
-	if err := checkUser(number, invited); err != nil {
+	if invited, err = checkUser(number, invited); err != nil {
 		return a, "", expires, err
 	}
 	secret, hash := auth.NewToken()
@@ -61,18 +62,20 @@ func (d *Desk) InviteUser(ctx context.Context, u models.User, number int, invite
 	return a, secret, expires, nil
 }
 
-// checkUser checks a new user of the client with a number, or of the SOC.
-func checkUser(number int, u models.User) error {
+// checkUser returns a new user of the client with a number, or of the SOC, with the mail address in its one form.
+func checkUser(number int, u models.User) (models.User, error) {
 	if err := requireText("/name", u.Name); err != nil {
-		return err
+		return u, err
 	}
 	if u.Email == "" {
-		return models.InvalidField("/email", "is required")
+		return u, models.InvalidField("/email", "is required")
 	}
-	if err := checkEmail(u.Email); err != nil {
-		return err
+	email, err := address.Mail(u.Email)
+	if err != nil {
+		return u, models.InvalidField("/email", "%s", err)
 	}
-	return checkRole(number, u.Role)
+	u.Email = email
+	return u, checkRole(number, u.Role)
 }
 
 func checkRole(number int, r models.Role) error {

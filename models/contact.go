@@ -22,8 +22,8 @@ type Contact struct {
 	ID         uuid.UUID  `json:"id"`
 	ClientID   uuid.UUID  `json:"client_id"`
 	Name       string     `json:"name"`
-	Role       string     `json:"role"` // their function at the client, such as "CISO"
-	Email      string     `json:"email"`
+	Role       string     `json:"role"`  // their function at the client, such as "CISO"
+	Email      string     `json:"email"` // in its one form (address.Mail)
 	Phone      string     `json:"phone"` // E.164
 	Language   string     `json:"language"`
 	Order      int        `json:"order"` // calls go from low to high
@@ -35,7 +35,11 @@ type Contact struct {
 	HoursForCritical bool                  `json:"hours_for_critical,omitempty"`
 	Verified         map[Channel]time.Time `json:"verified,omitempty"`  // channels that were proven to reach them, and when
 	RemovedAt        time.Time             `json:"removed_at,omitzero"` // kept only for what names them
+	EmailBefore      string                `json:"-"`                   // as it is stored, in a row from before addresses had one form
 }
+
+// Person names the human behind the contact, see PersonOf.
+func (c Contact) Person() string { return PersonOf(c.Email, c.EmailBefore) }
 
 // Address returns where a channel reaches the contact: the mail address or the phone number.
 func (c Contact) Address(ch Channel) string {

@@ -4,12 +4,13 @@ import "time"
 
 // The types of workflows.
 const (
-	IncidentWorkflow     = "Incident"
-	CallRoundWorkflow    = "CallRound"
-	EndpointWorkflow     = "Endpoint"
-	ChannelCheckWorkflow = "ChannelCheck"
-	EDRCheckWorkflow     = "EDRCheck"
-	CanaryWorkflow       = "Canary"
+	IncidentWorkflow      = "Incident"
+	CallRoundWorkflow     = "CallRound"
+	EndpointWorkflow      = "Endpoint"
+	ChannelCheckWorkflow  = "ChannelCheck"
+	ContactNoticeWorkflow = "ContactNotice"
+	EDRCheckWorkflow      = "EDRCheck"
+	CanaryWorkflow        = "Canary"
 )
 
 // WorkflowTaskTimeout is how long a worker may take over one task of an incident's workflow or of its children before

@@ -48,9 +48,11 @@ type User struct {
 	ID       uuid.UUID `json:"id"`
 	ClientID uuid.UUID `json:"client_id"` // the zero UUID for users of the SOC
 	Name     string    `json:"name"`
-	Email    string    `json:"email"`
+	Email    string    `json:"email"` // in its one form (address.Mail)
 	Role     Role      `json:"role"`
 	Limited  bool      `json:"limited,omitempty"` // of an analyst or lead: they see the clients of their reach and no others
+
+	EmailBefore string `json:"-"` // as it is stored, in a row from before addresses had one form
 }
 
 // Account is a user as those see it who manage users.
@@ -68,6 +70,9 @@ type Principal struct {
 	Invitation bool     // the token buys a token of one's own, and nothing else
 	Operations []string // of a service token: no others than these
 }
+
+// Person names the human behind the user, see PersonOf.
+func (u User) Person() string { return PersonOf(u.Email, u.EmailBefore) }
 
 // Token is a bearer token of a user. The secret itself is never stored, only its SHA-256.
 type Token struct {

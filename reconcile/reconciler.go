@@ -130,7 +130,7 @@ func (r *Reconciler) requireLease(ctx context.Context) error {
 	return err
 }
 
-// begin makes passes and tells kept facts until the returned function is called, which waits for the last ones. What is
+// begin makes passes, tells kept facts and has changes of contacts told until the returned function is called, which waits for the last ones. What is
 // wrong with the whole system is looked for beside, because the comparison of many incidents takes a minute.
 func (r *Reconciler) begin(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -139,6 +139,7 @@ func (r *Reconciler) begin(ctx context.Context) (stop func()) {
 	running.Go(func() { r.repeat(ctx, passEvery, r.checkSystem, "workers and engine were not checked in full") })
 	running.Go(func() { r.repeat(ctx, passEvery, r.compare, "store and engine were not compared in full") })
 	running.Go(func() { r.repeat(ctx, tellEvery, r.TellKept, "facts wait for the engine") })
+	running.Go(func() { r.repeat(ctx, tellEvery, r.TellOfContacts, "nobody was told of changes of contacts") })
 	return func() {
 		cancel()
 		running.Wait()

@@ -59,7 +59,7 @@ func purposes() []notify.Purpose {
 		notify.PurposePublished, notify.PurposeRevised, notify.PurposeReminder, notify.PurposeStillPresent, notify.PurposeClosed,
 		notify.PurposeQuestion, notify.PurposeQuestionReminder, notify.PurposeApproval, notify.PurposeReview,
 		notify.PurposeLease,
-		notify.PurposeTest, notify.PurposeCode,
+		notify.PurposeTest, notify.PurposeCode, notify.PurposeContactChanged,
 	}
 }
 
@@ -76,12 +76,27 @@ func letter(language string, p notify.Purpose) report.Letter {
 		At: time.Date(2026, 3, 12, 10, 0, 0, 0, time.FixedZone("CET", 3600)),
 	}
 	switch p {
+	case notify.PurposeContactChanged:
+		l.Changes = contactChanges()
 	case notify.PurposeRevised:
 		l.Revision = 2
 	case notify.PurposeReminder, notify.PurposeQuestionReminder:
 		l.Occurrence = 2
 	}
 	return l
+}
+
+// contactChanges are all there are, as an admin of the client reads them.
+func contactChanges() []report.ContactChange {
+	at := time.Date(2026, 3, 12, 9, 0, 0, 0, time.UTC)
+	old, now := notify.Reach{Email: "ines.adler@acme.example", Phone: "+4915112345678"}, notify.Reach{Email: "mallory@evil.example", Phone: "+12025550199"}
+	return []report.ContactChange{
+		{Name: "Ines Adler", ContactChange: notify.ContactChange{At: at, Role: models.RoleOperator, Operation: "update-contact", Before: old, After: now,
+			Fields: []string{"channels", "email", "hours", "hours_for_critical", "language", "name", "order", "phone", "pin", "role", "severities", "verified/sms"}}},
+		{Name: "Bo http://evil.example/ <b>", ContactChange: notify.ContactChange{At: at, Role: models.RoleAdmin, Operation: "create-contact", After: old, Fields: []string{"email"}}},
+		{Name: "Ines Adler", ContactChange: notify.ContactChange{At: at, Role: models.RoleAnalyst, Operation: "confirm-channel", Before: now, After: now, Fields: []string{"verified/sms"}}},
+		{ContactChange: notify.ContactChange{At: at, Role: models.RoleLead, Operation: "remove-contact", Before: now}},
+	}
 }
 
 // drill is the first letter again, of high severity and as a drill, to reply to in the portal only.

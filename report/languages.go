@@ -42,6 +42,8 @@ type words struct {
 	Host                 string // spelled
 	Release              bool
 	At                   time.Time
+	Change, Fields, By   string // of a contact: "changed", "mail address, channels", "a lead of the SOC"
+	Before, After        string // masked
 }
 
 // LoadLanguages reads the language files for a provider, by whose name every message and call introduces itself: of at
@@ -101,7 +103,7 @@ func (v vocabulary) check(english vocabulary) error {
 			errs = append(errs, fmt.Errorf("%s lacks the block %q of en", v.tag, name))
 		}
 	}
-	sample := words{Reference: "SI-1000-0001", Severity: "low", Incident: "incident", Title: "title", Drill: true, Code: "000000"}
+	sample := words{Reference: "SI-1000-0001", Severity: "low", Incident: "incident", Title: "title", Drill: true, Code: "000000", Change: "changed", By: "the SOC"}
 	for _, name := range v.names() {
 		if english.blocks.Lookup(name) == nil {
 			errs = append(errs, fmt.Errorf("%s has the block %q, which en has not", v.tag, name))

@@ -21,6 +21,7 @@ type Letter struct {
 	Drill      bool
 	Code       string    // six digits that verify an address or, sent back, acknowledge an incident; "" leaves the sentence out
 	At         time.Time // of a review, in the client's zone
+	Changes    []ContactChange
 }
 
 var (
@@ -30,7 +31,7 @@ var (
 
 // aboutIncident reports whether a purpose concerns one incident; the others have neither reference nor severity.
 func aboutIncident(p notify.Purpose) bool {
-	return p != notify.PurposeReview && p != notify.PurposeTest && p != notify.PurposeCode
+	return p != notify.PurposeReview && p != notify.PurposeTest && p != notify.PurposeCode && p != notify.PurposeContactChanged
 }
 
 // draft is a text in the making. The first error stays, and nothing is written after it.
@@ -87,6 +88,8 @@ func (l Letter) check() error {
 	switch {
 	case l.Code != "" && !sixDigits.MatchString(l.Code), l.Code == "" && l.Purpose == notify.PurposeCode:
 		return errors.New("the code is not six digits")
+	case len(l.Changes) == 0 && l.Purpose == notify.PurposeContactChanged:
+		return errors.New("the notice has no change")
 	case l.At.IsZero() && l.Purpose == notify.PurposeReview:
 		return errors.New("the review has no time")
 	}

@@ -68,6 +68,9 @@ func (h Letterhead) Compose(l Letter) (models.OutboundMail, error) {
 			{d.write("label/reference"), d.words.Reference},
 		}
 	}
+	if l.Purpose == notify.PurposeContactChanged {
+		p.Rows = d.contactRows(l.Changes)
+	}
 	if d.err != nil {
 		return models.OutboundMail{}, fmt.Errorf("report: %w", d.err)
 	}
@@ -95,10 +98,10 @@ func subject(l Letter) string {
 	}
 }
 
-// link returns the address a mail leads to. Tests and codes lead nowhere.
+// link returns the address a mail leads to. Tests, codes and notices lead nowhere.
 func (h Letterhead) link(l Letter) string {
 	switch l.Purpose {
-	case notify.PurposeTest, notify.PurposeCode:
+	case notify.PurposeTest, notify.PurposeCode, notify.PurposeContactChanged:
 		return ""
 	case notify.PurposeReview:
 		return h.portal.JoinPath("reviews").String()
@@ -111,6 +114,9 @@ func (h Letterhead) link(l Letter) string {
 // an incident ask to reply with l.Code, if there is one. Errors are those of Compose; there is none for reviews.
 func (h Letterhead) Text(l Letter) (string, error) {
 	d := h.languages.draft(l)
+	if l.Purpose == notify.PurposeContactChanged && d.err == nil {
+		d.changeBy(l.Changes[0])
+	}
 	text := d.marked("sms/" + string(l.Purpose))
 	if d.err != nil {
 		return "", fmt.Errorf("report: %w", d.err)

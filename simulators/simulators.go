@@ -107,7 +107,7 @@ func (r *Running) start(o Options) error {
 		return err
 	}
 	mailJournal := stage.NewJournal(o.secrets())
-	mailServer, err := smtp.New(r.stage, smtp.Options{User: o.SMTPUser, Password: o.SMTPPassword}, mailJournal)
+	mailServer, err := smtp.New(r.stage, smtp.Options{User: o.SMTPUser, Password: o.SMTPPassword, UTF8: true}, mailJournal)
 	if err != nil {
 		return err
 	}

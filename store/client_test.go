@@ -88,10 +88,11 @@ func TestUsers(t *testing.T) {
 		user models.User
 		kind models.Kind
 	}{
-		"a viewer without a client":  {models.User{Role: models.RoleViewer, Email: "a@b"}, models.Invalid},
-		"an analyst with a client":   {models.User{Role: models.RoleAnalyst, Email: "a@b", ClientID: h.acme.ID}, models.Invalid},
-		"an unknown role":            {models.User{Role: "root", Email: "a@b"}, models.Invalid},
-		"an unknown client":          {models.User{Role: models.RoleViewer, Email: "a@b", ClientID: uuid.New()}, models.NotFound},
+		"a viewer without a client":  {models.User{Role: models.RoleViewer, Email: "a@b.example"}, models.Invalid},
+		"an analyst with a client":   {models.User{Role: models.RoleAnalyst, Email: "a@b.example", ClientID: h.acme.ID}, models.Invalid},
+		"an unknown role":            {models.User{Role: "root", Email: "a@b.example"}, models.Invalid},
+		"an unknown client":          {models.User{Role: models.RoleViewer, Email: "a@b.example", ClientID: uuid.New()}, models.NotFound},
+		"an address in another form": {models.User{Role: models.RoleViewer, Email: "acme@CLIENT.example.", ClientID: h.acme.ID}, models.Conflict},
 		"an address twice":           {models.User{Role: models.RoleViewer, Email: "ACME@client.example", ClientID: h.acme.ID}, models.Conflict},
 		"an address of the SOC, too": {models.User{Role: models.RoleLead, Email: "Ada@soc.example"}, models.Conflict},
 	} {

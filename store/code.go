@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,11 +34,13 @@ func (tx *Tx) SetCode(contact uuid.UUID, ch models.Channel, key string, expires 
 		return err
 	}
 	row := codeRow{ClientID: tx.client, ContactID: contact, Channel: ch, Key: key, ExpiresAt: expires}
-	err := tx.db.Clauses(clause.OnConflict{
-		Columns:   []clause.Column{{Name: "client_id"}, {Name: "contact_id"}, {Name: "channel"}},
-		DoUpdates: clause.AssignmentColumns([]string{"key", "expires_at", "wrong"}),
-	}).Create(&row).Error
-	return problem("keep code", err)
+	return tx.asSOC(func() error {
+		err := tx.db.Clauses(clause.OnConflict{
+			Columns:   []clause.Column{{Name: "client_id"}, {Name: "contact_id"}, {Name: "channel"}},
+			DoUpdates: clause.AssignmentColumns([]string{"key", "expires_at", "wrong"}),
+		}).Create(&row).Error
+		return problem("keep code", err)
+	})
 }
 
 // Code returns the key of the effect that carried the outstanding code for a channel of a contact, when the code
@@ -48,8 +51,33 @@ func (tx *Tx) Code(contact uuid.UUID, ch models.Channel) (key string, expires ti
 		return "", time.Time{}, 0, err
 	}
 	var row codeRow
-	err = tx.code(contact, ch).Clauses(clause.Locking{Strength: "UPDATE"}).Take(&row).Error
-	return row.Key, row.ExpiresAt.UTC(), row.Wrong, notFound(problem("read code", err), "code")
+	none := false
+	err = tx.asSOC(func() error {
+		err := tx.code(contact, ch).Clauses(clause.Locking{Strength: "UPDATE"}).Take(&row).Error
+		if none = errors.Is(err, gorm.ErrRecordNotFound); none {
+			return nil
+		}
+		return problem("read code", err)
+	})
+	if err == nil && none {
+		err = models.Errorf(models.NotFound, "code not found")
+	}
+	return row.Key, row.ExpiresAt.UTC(), row.Wrong, err
+}
+
+// SentCode returns the code that the effect with a key carries. NotFound: it has not been sent yet.
+func (tx *Tx) SentCode(key string) (code string, err error) {
+	var rows []effectRow
+	err = tx.asSOC(func() error {
+		return problem("read code", tx.of("effects").Where("key = ?", key).Find(&rows).Error)
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case len(rows) == 0:
+		return "", models.Errorf(models.NotFound, "code not found")
+	}
+	return rows[0].model().Code(), nil
 }
 
 // WrongCode counts a wrong try. NotFound when there is no outstanding code.
@@ -57,11 +85,13 @@ func (tx *Tx) WrongCode(contact uuid.UUID, ch models.Channel) error {
 	if err := tx.needsClient(); err != nil {
 		return err
 	}
-	q := tx.code(contact, ch).UpdateColumns(map[string]any{"wrong": gorm.Expr("wrong + 1")})
-	if q.Error == nil && q.RowsAffected == 0 {
-		return models.Errorf(models.NotFound, "code not found")
-	}
-	return problem("count wrong code", q.Error)
+	return tx.asSOC(func() error {
+		q := tx.code(contact, ch).UpdateColumns(map[string]any{"wrong": gorm.Expr("wrong + 1")})
+		if q.Error == nil && q.RowsAffected == 0 {
+			return models.Errorf(models.NotFound, "code not found")
+		}
+		return problem("count wrong code", q.Error)
+	})
 }
 
 // Verify records that a channel was proven to reach a contact, removes its code and returns the contact. NotFound: the
@@ -88,5 +118,7 @@ func (tx *Tx) dropCodes(contact uuid.UUID, of []models.Channel) error {
 	if len(of) == 0 {
 		return nil
 	}
-	return problem("drop codes", tx.of("channel_codes").Where("contact_id = ? and channel in ?", contact, of).Delete(&codeRow{}).Error)
+	return tx.asSOC(func() error {
+		return problem("drop codes", tx.of("channel_codes").Where("contact_id = ? and channel in ?", contact, of).Delete(&codeRow{}).Error)
+	})
 }

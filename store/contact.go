@@ -2,12 +2,14 @@ package store
 
 import (
 	"fmt"
+	"net/mail"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm/clause"
 
+	"github.com/watchfire-mdr/watchfire/address"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
@@ -39,11 +41,26 @@ const contactColumns = `contacts.client_id, contacts.id, contacts.name, contacts
 	contacts.call_order, contacts.severities, contacts.channels, contacts.hours, contacts.hours_for_critical, contacts.verified, contacts.removed_at`
 
 func (r contactRow) model() models.Contact {
+	email, before := mailbox(r.Email)
 	return models.Contact{
-		ID: r.ID, ClientID: r.ClientID, Name: r.Name, Role: r.Role, Email: r.Email, Phone: r.Phone,
+		ID: r.ID, ClientID: r.ClientID, Name: r.Name, Role: r.Role, Email: email, EmailBefore: before, Phone: r.Phone,
 		Language: r.Language, Order: r.CallOrder, Severities: r.Severities.V, Channels: r.Channels.V,
 		Hours: r.Hours.V, HoursForCritical: r.HoursForCritical, Verified: r.Verified.V, RemovedAt: orZero(r.RemovedAt),
 	}
+}
+
+// mailbox returns a stored mail address in its one form, which SQL cannot make, and as it is stored if that is another.
+// A name beside the address, which a user's once could have, is left out. What has no such form is returned as it is:
+// nobody can be mailed there.
+func mailbox(stored string) (email, before string) {
+	bare := stored
+	if named, err := mail.ParseAddress(stored); err == nil {
+		bare = named.Address
+	}
+	if email, err := address.Mail(bare); err == nil && email != stored {
+		return email, stored
+	}
+	return stored, ""
 }
 
 // fill sets the columns that change with a contact.

@@ -102,7 +102,7 @@ func (tx *Tx) SaveDecision(d Decision) error {
 		return err
 	case isRepeat && d.Said == (Said{}): // an event that a restore recovers
 		return nil
-	case !isRepeat || said != (Said{}) && (said.Role != d.Said.Role || said.Person != d.Said.Person || said.Via != d.Said.Via):
+	case !isRepeat || said != (Said{}) && (said.Role != d.Said.Role || !models.SamePerson(said.Person, d.Said.Person) || said.Via != d.Said.Via):
 		return reused()
 	case stands && said.Seq >= d.Said.Seq:
 		return nil

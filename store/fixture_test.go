@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,7 +60,7 @@ func (h *house) newTenant(name string) tenant {
 	}, "client-"+name, "")
 	h.ok(err)
 	te := tenant{Client: c}
-	te.user = h.newUser(models.User{ClientID: c.ID, Name: "User of " + name, Email: name + "@client.example", Role: models.RoleResponder})
+	te.user = h.newUser(models.User{ClientID: c.ID, Name: "User of " + name, Email: strings.ReplaceAll(name, " ", "-") + "@client.example", Role: models.RoleResponder})
 	h.as(store.SOC, te, func(tx *store.Tx) error {
 		te.contact, err = tx.CreateContact(models.Contact{
 			Name: "Contact of " + name, Role: "CISO", Email: "ciso@" + name, Phone: "+15005550006", Language: "en", Order: 1,
@@ -187,7 +188,7 @@ func (h *house) decide(te tenant, r models.Reference, requestID string) {
 func decision(te tenant, r models.Reference, requestID string) store.Decision {
 	return store.Decision{
 		RequestID: requestID, Incident: r, Command: "request-closure", UserID: te.user.ID, Fingerprint: "f", At: noon,
-		Said: store.Said{Role: te.user.Role, Person: models.PersonOf(te.user.Email), Via: "api", Body: `{"outcome":"resolved","note":"done"}`, Seq: 1},
+		Said: store.Said{Role: te.user.Role, Person: te.user.Person(), Via: "api", Body: `{"outcome":"resolved","note":"done"}`, Seq: 1},
 	}
 }
 
@@ -224,6 +225,7 @@ func (h *house) everything(te tenant) incident.Incident {
 		return err
 	})
 	h.as(store.SOC, te, func(tx *store.Tx) error { return tx.AppendAudit(h.change(h.analyst, noon)) })
+	h.as(store.SOC, te, func(tx *store.Tx) error { return tx.AppendContactChange(contactChange(te, models.RoleLead)) })
 	h.as(store.Worker, te, func(tx *store.Tx) error {
 		_, err := tx.PassIsolation(i.Reference, "e1", 1, 1, noon, noon)
 		return err
@@ -249,6 +251,14 @@ func (h *house) reach(te tenant) {
 		_, _, err = tx.ChangeUser(known.ID, store.UserChange{Role: models.RoleAnalyst, Limited: true, Clients: append(known.Clients, te.Number)})
 		return err
 	}))
+}
+
+// contactChange is that somebody of a role gave a client's contact another address and number.
+func contactChange(te tenant, by models.Role) notify.ContactChange {
+	return notify.ContactChange{
+		Contact: te.contact.ID, Side: by.Side(), Role: by, Operation: "update-contact", Fields: []string{"email", "phone"},
+		Before: notify.Reach{Email: "old@client.example", Phone: "+15005550006", Texts: true}, After: notify.Reach{Email: "new@client.example"},
+	}
 }
 
 // change is that somebody moved a contact to another phone.

@@ -102,6 +102,7 @@ func (s *Store) Authenticate(ctx context.Context, tokenHash []byte) (models.Prin
 		s.noteUse(ctx, tokenHash)
 	}
 	p.ClientID = client.UUID
+	p.Email, p.EmailBefore = mailbox(p.Email)
 	switch {
 	case models.KindOf(err) == models.NotFound:
 		return models.Principal{}, models.Errorf(models.Unauthorized, "the token is unknown or has expired")

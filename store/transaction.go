@@ -292,6 +292,22 @@ func (tx *Tx) as(settings []any, fn func(*gorm.DB) error) error {
 	return become(roleSettings(tx.audience.role(), tx.client, tx.client == uuid.Nil))
 }
 
+// asSOC runs fn with the SOC's rights on the transaction's own client, and takes the transaction's own role again. When
+// fn fails the transaction is lost.
+func (tx *Tx) asSOC(fn func() error) error {
+	if tx.audience == SOC {
+		return fn()
+	}
+	become := func(role string) error { return tx.db.Exec("select set_config('role', ?, true)", role).Error }
+	if err := become(SOC.role()); err != nil {
+		return err
+	}
+	if err := fn(); err != nil {
+		return err
+	}
+	return become(tx.audience.role())
+}
+
 // of starts a query on a table. It names the client although row level security does, so that the indexes that
 // begin with the client are used.
 func (tx *Tx) of(table string) *gorm.DB {

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
+	"github.com/watchfire-mdr/watchfire/address"
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
@@ -41,9 +42,10 @@ type accountRow struct {
 func (accountRow) TableName() string { return "users" }
 
 func (r accountRow) model() models.Account {
+	email, before := mailbox(r.User.Email)
 	return models.Account{
 		User: models.User{
-			ID: r.User.ID, ClientID: r.User.ClientID.UUID, Name: r.User.Name, Email: r.User.Email, Role: r.User.Role, Limited: r.Limited,
+			ID: r.User.ID, ClientID: r.User.ClientID.UUID, Name: r.User.Name, Email: email, EmailBefore: before, Role: r.User.Role, Limited: r.Limited,
 		},
 		CreatedAt: r.CreatedAt.UTC(), DisabledAt: orZero(r.DisabledAt).UTC(),
 	}
@@ -58,7 +60,7 @@ type reachRow struct {
 func (reachRow) TableName() string { return "user_reach" }
 
 // CreateUser adds a login; the id is chosen when it is zero. Conflict: the client (or the SOC) has a user with
-// this address. NotFound: there is no such client. Invalid: the role does not fit the side.
+// this address. NotFound: there is no such client. Invalid: the role does not fit the side, or the address is none.
 func (s *Store) CreateUser(ctx context.Context, u models.User) (models.User, error) {
 	if side := u.Role.Side(); side == "" || (side == models.SideSOC) != (u.ClientID == uuid.Nil) {
 		return models.User{}, models.InvalidField("/role", "does not fit: users of the SOC have no client, all others have one")
@@ -66,15 +68,20 @@ func (s *Store) CreateUser(ctx context.Context, u models.User) (models.User, err
 	if u.ID == uuid.Nil {
 		u.ID = uuid.New()
 	}
+	email, err := address.Mail(u.Email)
+	if err != nil {
+		return models.User{}, models.InvalidField("/email", "%s", err)
+	}
+	u.Email = email
 	row := newUserRow(u)
-	err := s.ForLogins(ctx, u.ClientID, func(tx *Tx) error {
+	err = s.ForLogins(ctx, u.ClientID, func(tx *Tx) error {
 		return notFound(problem("create user", tx.db.Create(&row).Error), "client")
 	})
 	return u, err
 }
 
-// UserByEmail returns the login with an address, in any case; client is the zero UUID for the SOC's. NotFound when
-// there is none.
+// UserByEmail returns the login with an address, in any form and case; client is the zero UUID for the SOC's. NotFound
+// when there is none.
 func (s *Store) UserByEmail(ctx context.Context, client uuid.UUID, email string) (models.User, error) {
 	a, err := Run(s.InLogins(ctx, client), func(tx *Tx) (models.Account, error) { return tx.AccountByEmail(email) })
 	return a.User, err
@@ -107,8 +114,9 @@ func (tx *Tx) Accounts(c Cursor, limit int) ([]models.Account, error) {
 // Account returns a user of the transaction's client, or of the SOC. NotFound when there is none with this id.
 func (tx *Tx) Account(id uuid.UUID) (models.Account, error) { return tx.account("id = ?", id) }
 
-// AccountByEmail returns the user with an address, in any case.
+// AccountByEmail returns the user with an address, in any form and case.
 func (tx *Tx) AccountByEmail(email string) (models.Account, error) {
+	email, _ = mailbox(email)
 	return tx.account("lower(email) = lower(?)", email)
 }
 

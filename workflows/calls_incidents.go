@@ -25,6 +25,7 @@ type (
 	evaluateAuthorityInput = activities.EvaluateAuthorityInput
 	outcomeInput           = activities.OutcomeInput
 	commandInput           = activities.CommandInput
+	noticeInput            = activities.NoticeInput
 	recordedInput          = activities.RecordedInput
 )
 
@@ -98,6 +99,17 @@ func planFallback(ctx workflow.Context, in activities.FallbackInput) (out notify
 func planReminder(ctx workflow.Context, in activities.ReminderInput) (at time.Time, err error) {
 	err = workflow.ExecuteLocalActivity(localContext(ctx, "find the client's next business hours"), records.PlanReminder, in).Get(ctx, &at)
 	return at, err
+}
+
+// beginContactNotice gathers the changes of contacts that a notice tells of, and returns who is told.
+func beginContactNotice(ctx workflow.Context, n notify.ContactNotice) (all []notify.NoticeRecipient, err error) {
+	err = workflow.ExecuteLocalActivity(localContext(ctx, "gather changes of contacts"), records.BeginContactNotice, n).Get(ctx, &all)
+	return all, err
+}
+
+// endContactNotice says that everybody was told.
+func endContactNotice(ctx workflow.Context, n notify.ContactNotice) error {
+	return workflow.ExecuteLocalActivity(localContext(ctx, "end the notice"), records.EndContactNotice, n).Get(ctx, nil)
 }
 
 // cancelEffect keeps an effect from being tried.

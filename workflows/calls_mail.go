@@ -21,6 +21,12 @@ func sendMail(ctx workflow.Context, summary string, patience time.Duration, in a
 	return workflow.ExecuteActivity(queueContext(ctx, models.QueueMail, summary, patience), mail.SendMail, in).Get(ctx, nil)
 }
 
+// sendNoticeMail tells somebody of changes of contacts by mail.
+func sendNoticeMail(ctx workflow.Context, patience time.Duration, in activities.NoticeInput) error {
+	ctx = queueContext(ctx, models.QueueMail, "tell of changed contacts by mail", patience)
+	return workflow.ExecuteActivity(ctx, mail.SendNoticeMail, in).Get(ctx, nil)
+}
+
 // sendCheckMail sends a test or a code by mail.
 func sendCheckMail(ctx workflow.Context, summary string, patience time.Duration, e notify.Effect) error {
 	return workflow.ExecuteActivity(queueContext(ctx, models.QueueMail, summary, patience), mail.SendCheckMail, e).Get(ctx, nil)

@@ -31,6 +31,12 @@ func sendText(ctx workflow.Context, summary string, patience time.Duration, in a
 	return workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.SendText, in).Get(ctx, nil)
 }
 
+// sendNoticeText tells somebody of a changed number by text.
+func sendNoticeText(ctx workflow.Context, patience time.Duration, in activities.NoticeInput) error {
+	ctx = queueContext(ctx, models.QueuePhone, "tell of a changed number by text", patience)
+	return workflow.ExecuteActivity(ctx, phone.SendNoticeText, in).Get(ctx, nil)
+}
+
 // sendCheckText sends a test or a code as a text.
 func sendCheckText(ctx workflow.Context, summary string, patience time.Duration, e notify.Effect) error {
 	return workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.SendCheckText, e).Get(ctx, nil)

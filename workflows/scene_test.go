@@ -269,7 +269,7 @@ func (s *story) world() {
 		person := ""
 		for _, c := range s.directory.Contacts {
 			if c.ID == in.Contact {
-				person = models.PersonOf(c.Email)
+				person = c.Person()
 			}
 		}
 		seq := s.seq()

@@ -1812,7 +1812,7 @@ type ClientInterface interface {
 
 	// CreateContactWithBody Add a contact
 	//
-	// For the SOC.
+	// For the SOC and the client's admins.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1821,7 +1821,7 @@ type ClientInterface interface {
 
 	// CreateContact Add a contact
 	//
-	// For the SOC.
+	// For the SOC and the client's admins.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1830,14 +1830,14 @@ type ClientInterface interface {
 
 	// RemoveContact Remove a contact
 	//
-	// For the SOC. Watchfire notifies them no more; their deliveries keep their name.
+	// For the SOC and the client's admins. Watchfire notifies them no more; their deliveries keep their name.
 	//
 	// Corresponds with DELETE /api/v1/clients/{number}/contacts/{id} (the `RemoveContact` operationId).
 	RemoveContact(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateContactWithBody Replace a contact's fields
 	//
-	// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+	// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1846,7 +1846,7 @@ type ClientInterface interface {
 
 	// UpdateContact Replace a contact's fields
 	//
-	// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+	// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1855,7 +1855,7 @@ type ClientInterface interface {
 
 	// ConfirmChannelWithBody Hand in the code that Watchfire sent to a contact
 	//
-	// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+	// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 	// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 	// stays verified.
 	//
@@ -1866,7 +1866,7 @@ type ClientInterface interface {
 
 	// ConfirmChannel Hand in the code that Watchfire sent to a contact
 	//
-	// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+	// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 	// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 	// stays verified.
 	//
@@ -1885,7 +1885,7 @@ type ClientInterface interface {
 
 	// TestChannelWithBody Send a test message over a channel of a contact
 	//
-	// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+	// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 	// another check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type.
@@ -1895,7 +1895,7 @@ type ClientInterface interface {
 
 	// TestChannel Send a test message over a channel of a contact
 	//
-	// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+	// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 	// another check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type.
@@ -1905,7 +1905,7 @@ type ClientInterface interface {
 
 	// VerifyChannelWithBody Send a code over a channel of a contact
 	//
-	// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+	// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 	// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type.
@@ -1915,7 +1915,7 @@ type ClientInterface interface {
 
 	// VerifyChannel Send a code over a channel of a contact
 	//
-	// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+	// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 	// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type.
@@ -3200,7 +3200,7 @@ func (c *API) ListContacts(ctx context.Context, number ClientNumber, reqEditors 
 
 // CreateContactWithBody Add a contact
 //
-// For the SOC.
+// For the SOC and the client's admins.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3219,7 +3219,7 @@ func (c *API) CreateContactWithBody(ctx context.Context, number ClientNumber, pa
 
 // CreateContact Add a contact
 //
-// For the SOC.
+// For the SOC and the client's admins.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3238,7 +3238,7 @@ func (c *API) CreateContact(ctx context.Context, number ClientNumber, params *Cr
 
 // RemoveContact Remove a contact
 //
-// For the SOC. Watchfire notifies them no more; their deliveries keep their name.
+// For the SOC and the client's admins. Watchfire notifies them no more; their deliveries keep their name.
 //
 // Corresponds with DELETE /api/v1/clients/{number}/contacts/{id} (the `RemoveContact` operationId).
 func (c *API) RemoveContact(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3255,7 +3255,7 @@ func (c *API) RemoveContact(ctx context.Context, number ClientNumber, id Contact
 
 // UpdateContactWithBody Replace a contact's fields
 //
-// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3274,7 +3274,7 @@ func (c *API) UpdateContactWithBody(ctx context.Context, number ClientNumber, id
 
 // UpdateContact Replace a contact's fields
 //
-// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3293,7 +3293,7 @@ func (c *API) UpdateContact(ctx context.Context, number ClientNumber, id Contact
 
 // ConfirmChannelWithBody Hand in the code that Watchfire sent to a contact
 //
-// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 // five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 // stays verified.
 //
@@ -3314,7 +3314,7 @@ func (c *API) ConfirmChannelWithBody(ctx context.Context, number ClientNumber, i
 
 // ConfirmChannel Hand in the code that Watchfire sent to a contact
 //
-// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 // five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 // stays verified.
 //
@@ -3353,7 +3353,7 @@ func (c *API) ListContactDeliveries(ctx context.Context, number ClientNumber, id
 
 // TestChannelWithBody Send a test message over a channel of a contact
 //
-// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 // another check of the channel is under way.
 //
 // Takes any type of body and a specified content type.
@@ -3373,7 +3373,7 @@ func (c *API) TestChannelWithBody(ctx context.Context, number ClientNumber, id C
 
 // TestChannel Send a test message over a channel of a contact
 //
-// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 // another check of the channel is under way.
 //
 // Takes a body of the `application/json` content type.
@@ -3393,7 +3393,7 @@ func (c *API) TestChannel(ctx context.Context, number ClientNumber, id ContactID
 
 // VerifyChannelWithBody Send a code over a channel of a contact
 //
-// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 // `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 //
 // Takes any type of body and a specified content type.
@@ -3413,7 +3413,7 @@ func (c *API) VerifyChannelWithBody(ctx context.Context, number ClientNumber, id
 
 // VerifyChannel Send a code over a channel of a contact
 //
-// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 // `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 //
 // Takes a body of the `application/json` content type.
@@ -10398,7 +10398,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateContactWithBodyWithResponse Add a contact
 	//
-	// For the SOC.
+	// For the SOC and the client's admins.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10407,7 +10407,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateContactWithResponse Add a contact
 	//
-	// For the SOC.
+	// For the SOC and the client's admins.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10416,7 +10416,7 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveContactWithResponse Remove a contact
 	//
-	// For the SOC. Watchfire notifies them no more; their deliveries keep their name.
+	// For the SOC and the client's admins. Watchfire notifies them no more; their deliveries keep their name.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10425,7 +10425,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateContactWithBodyWithResponse Replace a contact's fields
 	//
-	// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+	// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10434,7 +10434,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateContactWithResponse Replace a contact's fields
 	//
-	// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+	// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10443,7 +10443,7 @@ type ClientWithResponsesInterface interface {
 
 	// ConfirmChannelWithBodyWithResponse Hand in the code that Watchfire sent to a contact
 	//
-	// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+	// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 	// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 	// stays verified.
 	//
@@ -10454,7 +10454,7 @@ type ClientWithResponsesInterface interface {
 
 	// ConfirmChannelWithResponse Hand in the code that Watchfire sent to a contact
 	//
-	// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+	// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 	// five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 	// stays verified.
 	//
@@ -10475,7 +10475,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestChannelWithBodyWithResponse Send a test message over a channel of a contact
 	//
-	// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+	// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 	// another check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -10485,7 +10485,7 @@ type ClientWithResponsesInterface interface {
 
 	// TestChannelWithResponse Send a test message over a channel of a contact
 	//
-	// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+	// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 	// another check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -10495,7 +10495,7 @@ type ClientWithResponsesInterface interface {
 
 	// VerifyChannelWithBodyWithResponse Send a code over a channel of a contact
 	//
-	// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+	// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 	// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -10505,7 +10505,7 @@ type ClientWithResponsesInterface interface {
 
 	// VerifyChannelWithResponse Send a code over a channel of a contact
 	//
-	// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+	// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 	// `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -16775,7 +16775,7 @@ func (c *ClientWithResponses) ListContactsWithResponse(ctx context.Context, numb
 
 // CreateContactWithBodyWithResponse Add a contact
 //
-// For the SOC.
+// For the SOC and the client's admins.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -16790,7 +16790,7 @@ func (c *ClientWithResponses) CreateContactWithBodyWithResponse(ctx context.Cont
 
 // CreateContactWithResponse Add a contact
 //
-// For the SOC.
+// For the SOC and the client's admins.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -16805,7 +16805,7 @@ func (c *ClientWithResponses) CreateContactWithResponse(ctx context.Context, num
 
 // RemoveContactWithResponse Remove a contact
 //
-// For the SOC. Watchfire notifies them no more; their deliveries keep their name.
+// For the SOC and the client's admins. Watchfire notifies them no more; their deliveries keep their name.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -16820,7 +16820,7 @@ func (c *ClientWithResponses) RemoveContactWithResponse(ctx context.Context, num
 
 // UpdateContactWithBodyWithResponse Replace a contact's fields
 //
-// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -16835,7 +16835,7 @@ func (c *ClientWithResponses) UpdateContactWithBodyWithResponse(ctx context.Cont
 
 // UpdateContactWithResponse Replace a contact's fields
 //
-// For the SOC. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
+// For the SOC and the client's admins. A channel that the contact no longer has, or that now leads to another address, is no longer verified.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -16850,7 +16850,7 @@ func (c *ClientWithResponses) UpdateContactWithResponse(ctx context.Context, num
 
 // ConfirmChannelWithBodyWithResponse Hand in the code that Watchfire sent to a contact
 //
-// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 // five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 // stays verified.
 //
@@ -16867,7 +16867,7 @@ func (c *ClientWithResponses) ConfirmChannelWithBodyWithResponse(ctx context.Con
 
 // ConfirmChannelWithResponse Hand in the code that Watchfire sent to a contact
 //
-// For the SOC. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
+// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
 // five wrong codes, or when the code has expired, send a new one. A verified channel without an outstanding code
 // stays verified.
 //
@@ -16900,7 +16900,7 @@ func (c *ClientWithResponses) ListContactDeliveriesWithResponse(ctx context.Cont
 
 // TestChannelWithBodyWithResponse Send a test message over a channel of a contact
 //
-// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 // another check of the channel is under way.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -16916,7 +16916,7 @@ func (c *ClientWithResponses) TestChannelWithBodyWithResponse(ctx context.Contex
 
 // TestChannelWithResponse Send a test message over a channel of a contact
 //
-// For the SOC. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
+// For the SOC and the client's admins. The contact's `deliveries` show whether the message arrived; it does not verify the channel. 409 while
 // another check of the channel is under way.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -16932,7 +16932,7 @@ func (c *ClientWithResponses) TestChannelWithResponse(ctx context.Context, numbe
 
 // VerifyChannelWithBodyWithResponse Send a code over a channel of a contact
 //
-// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 // `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -16948,7 +16948,7 @@ func (c *ClientWithResponses) VerifyChannelWithBodyWithResponse(ctx context.Cont
 
 // VerifyChannelWithResponse Send a code over a channel of a contact
 //
-// For the SOC. The contact reads or hears six digits and tells them to the caller, who hands them in with
+// For the SOC and the client's admins. The contact reads or hears six digits and tells them to the caller, who hands them in with
 // `confirm-channel`. A new code replaces the one before. 409 while another check of the channel is under way.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).

@@ -85,7 +85,7 @@ func TestAnAnswerAboutAnApprovalWhoseRoundIsGoneReachesTheIncident(t *testing.T)
 		d.engine.gone[row.Workflow] = true
 		d.says(d.speaks("key", row, "?n=1&stage=2", digit), http.StatusOK, words)
 		d.tells(fact(row.Incident.WorkflowID(), models.SignalPhoneConsent, notify.PhoneConsent{
-			Approval: "a1", Contact: d.contact.ID, Person: models.PersonOf(d.contact.Email), Granted: digit == "1",
+			Approval: "a1", Contact: d.contact.ID, Person: d.contact.Person(), Granted: digit == "1",
 		}))
 		d.says(d.speaks("key", row, "?n=1&stage=2", "3"), http.StatusOK, "settled already")
 	}

@@ -157,7 +157,7 @@ func (h *Hooks) passOnConsent(c *gin.Context, k call, key notify.Key) (told bool
 		return false, err
 	}
 	consent := notify.PhoneConsent{
-		Approval: p.endpoint.Approval.ID, Contact: k.row.Contact, Person: models.PersonOf(p.contact.Email), Granted: key == notify.KeyAcknowledge,
+		Approval: p.endpoint.Approval.ID, Contact: k.row.Contact, Person: p.contact.Person(), Granted: key == notify.KeyAcknowledge,
 	}
 	return h.signal(c.Request.Context(), models.SignalPhoneConsent, consent, p.incident.Reference.WorkflowID())
 }

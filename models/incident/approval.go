@@ -49,7 +49,7 @@ type Consent struct {
 
 // hasAgreed reports whether somebody, or the same human under another name, has approved.
 func (a *Approval) hasAgreed(by models.Actor, person string) bool {
-	return slices.ContainsFunc(a.Given, func(c Consent) bool { return c.By.ID == by.ID || person != "" && c.Person == person })
+	return slices.ContainsFunc(a.Given, func(c Consent) bool { return c.By.ID == by.ID || models.SamePerson(c.Person, person) })
 }
 
 // clone returns a copy that shares no list with a.

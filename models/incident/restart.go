@@ -165,7 +165,7 @@ func (l Lost) Consents() (all []notify.PhoneConsent) {
 			if !isAnswer || n < 0 || !notify.IsCallAbout(d.Key, l.Incident.Reference, p.Approval.ID) {
 				continue
 			}
-			person := models.PersonOf(l.Directory.Contacts[n].Email)
+			person := l.Directory.Contacts[n].Person()
 			if !p.Approval.hasAgreed(models.ContactActor(d.Contact), person) {
 				all = append(all, notify.PhoneConsent{Approval: p.Approval.ID, Contact: d.Contact, Person: person, Granted: granted})
 			}

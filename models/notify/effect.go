@@ -26,6 +26,7 @@ const (
 	PurposeReview           Purpose = "review"            // invitation to a threat review
 	PurposeTest             Purpose = "test"              // of a contact's channel
 	PurposeCode             Purpose = "code"              // that verifies a contact's channel
+	PurposeContactChanged   Purpose = "contact-changed"   // a contact of the client was
 	PurposeIsolate          Purpose = "isolate"
 	PurposeRelease          Purpose = "release"
 )

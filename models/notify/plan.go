@@ -95,7 +95,7 @@ func (d Directory) Callable(s models.Severity, at time.Time) []Recipient {
 	for _, c := range d.inOrder() {
 		if slices.Contains(c.Severities, s) && c.Has(models.ChannelVoice) && !c.Verified[models.ChannelVoice].IsZero() && !called[c.Phone] && d.From(c, s, at).Equal(at) {
 			called[c.Phone] = true
-			calls = append(calls, Recipient{Contact: c.ID, Order: c.Order, Channel: models.ChannelVoice, At: at, Person: models.PersonOf(c.Email)})
+			calls = append(calls, Recipient{Contact: c.ID, Order: c.Order, Channel: models.ChannelVoice, At: at, Person: c.Person()})
 		}
 	}
 	return calls

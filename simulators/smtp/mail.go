@@ -35,12 +35,13 @@ type mail struct {
 var messageIDForm = regexp.MustCompile(`^<[^<>@\s]+@[^<>@\s]+>$`)
 
 // readMail parses a mail. The error is the reason why no correct client sends it (RFC 5322).
-func readMail(raw []byte) (*mail, error) {
+// Only one that asked for SMTPUTF8 may have other characters than ASCII in its header.
+func readMail(raw []byte, utf8 bool) (*mail, error) {
 	parsed, err := netmail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {
 		return nil, errors.New("the mail cannot be read")
 	}
-	if err := checkMailHeader(parsed.Header); err != nil {
+	if err := checkMailHeader(parsed.Header, utf8); err != nil {
 		return nil, err
 	}
 	m := &mail{Headers: map[string]string{}}
@@ -62,14 +63,14 @@ func readMail(raw []byte) (*mail, error) {
 	return m, nil
 }
 
-func checkMailHeader(h netmail.Header) error {
+func checkMailHeader(h netmail.Header, utf8 bool) error {
 	for _, name := range []string{"Message-Id", "From", "To", "Date", "Subject"} {
 		if len(h[name]) != 1 || strings.TrimSpace(h.Get(name)) == "" {
 			return fmt.Errorf("a mail has exactly one %s", name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(h)) {
-		if strings.ContainsFunc(strings.Join(h[name], ""), func(r rune) bool { return r > '~' || (r < ' ' && r != '\t') }) {
+		if strings.ContainsFunc(strings.Join(h[name], ""), func(r rune) bool { return !utf8 && r > '~' || (r < ' ' && r != '\t') }) {
 			return fmt.Errorf("the header %s is not plain ASCII", name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"unicode"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
@@ -16,6 +17,7 @@ type session struct {
 	*Server
 	conn     net.Conn
 	loggedIn bool
+	utf8     bool // the mail asked for SMTPUTF8 (RFC 6531)
 	to       []recipient
 }
 
@@ -27,6 +29,7 @@ var (
 	errMailboxFull = &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "Mailbox full"}
 	errGreylisted  = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Greylisted, try again later"}
 	errBadSender   = &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 7}, Message: "Not a mail address"}
+	errNotASCII    = &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 6, 7}, Message: "Non-ASCII addresses not permitted"}
 	errBadAddress  = &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 3}, Message: "Not a mail address"}
 )
 
@@ -55,11 +58,17 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 }
 
 // Mail begins a mail.
-func (s *session) Mail(from string, _ *smtp.MailOptions) error {
+func (s *session) Mail(from string, options *smtp.MailOptions) error {
+	s.utf8 = options.UTF8
 	if s.user != "" && !s.loggedIn {
 		s.Violations.Add(s.Now(), "mail", "a mail without a login")
 		s.noteCommand("MAIL", "", "", errAuthNeeded.Code, "")
 		return errAuthNeeded
+	}
+	if !s.isWritable(from) {
+		s.Violations.Add(s.Now(), "mail", "the sender of the envelope is not ASCII, and the mail did not ask for SMTPUTF8")
+		s.noteCommand("MAIL", "", "", errNotASCII.Code, "")
+		return errNotASCII
 	}
 	if !stage.IsMailAddress(from) {
 		s.Violations.Add(s.Now(), "mail", "the sender of the envelope is no mail address")
@@ -71,6 +80,11 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 
 // Rcpt adds a recipient, unless the persona of the address refuses mail.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if !s.isWritable(to) {
+		s.Violations.Add(s.Now(), "rcpt", "a recipient is not ASCII, and the mail did not ask for SMTPUTF8")
+		s.noteCommand("RCPT", to, "", errNotASCII.Code, "")
+		return errNotASCII
+	}
 	if !stage.IsMailAddress(to) {
 		s.Violations.Add(s.Now(), "rcpt", "a recipient is no mail address")
 		s.noteCommand("RCPT", to, "", errBadAddress.Code, "")
@@ -84,6 +98,20 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	s.noteCommand("RCPT", to, "", 250, "")
 	s.to = append(s.to, recipient{to, persona})
 	return nil
+}
+
+// isWritable reports whether an address may stand in the mail's envelope: domains are A-labels, and other characters than
+// ASCII need SMTPUTF8.
+func (s *session) isWritable(address string) bool {
+	local, domain := address, ""
+	if at := strings.LastIndex(address, "@"); at >= 0 {
+		local, domain = address[:at], address[at:]
+	}
+	return isASCII(domain) && (s.utf8 || isASCII(local))
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // refuseRecipient returns nil when the address takes mail now.
@@ -122,7 +150,7 @@ func (s *session) Data(r io.Reader) error {
 		s.noteData(raw, refused.Code, rule.Kind)
 		return refused
 	}
-	mail, err := readMail(raw)
+	mail, err := readMail(raw, s.utf8)
 	if err != nil {
 		s.Violations.Add(s.Now(), opData, err.Error())
 		s.noteData(raw, 554, rule.Kind)

@@ -37,9 +37,10 @@ type Server struct {
 	listener net.Listener
 }
 
-// Options hold the login that a client needs before it may hand a mail over.
+// Options say how the server takes mails.
 type Options struct {
-	User, Password string // both "" asks for no login
+	User, Password string // the login that a client needs, both "" asks for none
+	UTF8           bool   // offers SMTPUTF8
 }
 
 // New makes the mail server. The journal receives its SMTP commands.
@@ -54,6 +55,7 @@ func New(s *stage.Stage, o Options, j *stage.Journal) (*Server, error) {
 		return &session{Server: m, conn: c.Conn()}, nil
 	}))
 	m.server.Domain = "mail.simulator.example"
+	m.server.EnableSMTPUTF8 = o.UTF8
 	m.server.AllowInsecureAuth = true // loopback only
 	m.server.MaxMessageBytes = stage.MaxRequestBytes
 	m.server.MaxRecipients = 100

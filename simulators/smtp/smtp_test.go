@@ -262,3 +262,26 @@ func TestClosingEndsConnectionsOfTheMailServer(t *testing.T) {
 		t.Error("still listening")
 	}
 }
+
+// What is not ASCII needs SMTPUTF8 before the @, and A-labels after it. The standard library's client asks for SMTPUTF8
+// whenever it is offered.
+func TestAddressesBeyondASCIINeedSMTPUTF8AndALabels(t *testing.T) {
+	for _, c := range []struct {
+		offered bool
+		to      string
+		refused int
+	}{
+		{false, "josé@client.example", 553}, {true, "josé@client.example", 0},
+		{false, "ada@bücher.example", 553}, {true, "ada@bücher.example", 553},
+		{false, "ada@xn--bcher-kva.example", 0}, {true, "josé@xn--bcher-kva.example", 0},
+	} {
+		w := worldWith(t, Options{User: "soc", Password: testPassword, UTF8: c.offered})
+		err := w.sendMail(plainMail, c.to)
+		if code := codeOf(err); code != c.refused || (err == nil) != (c.refused == 0) {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if v := w.Violations(w.SMTPURL); (len(v) > 0) != (c.refused > 0) {
+			t.Errorf("%+v: violations %v", c, v)
+		}
+	}
+}

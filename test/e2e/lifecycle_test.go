@@ -146,7 +146,8 @@ func (s *scene) wantNotReached(c models.Contact) {
 	var calls struct{ Calls map[string][]call }
 	s.effects("sendgrid", &mails)
 	s.effects("twilio", &calls)
-	if n := len(mails.Mails[c.Email]) + len(calls.Calls[c.Phone]); n != 0 {
+	told := slices.DeleteFunc(mails.Mails[c.Email], func(m mail) bool { return !strings.Contains(m.Subject, string(s.ref)) })
+	if n := len(told) + len(calls.Calls[c.Phone]); n != 0 {
 		s.t.Errorf("a contact who takes low severity only was reached %d times", n)
 	}
 }

@@ -313,8 +313,18 @@ func (s *scene) codeFor(ch models.Channel, c models.Contact) (code string) {
 	return code
 }
 
-// mailTextsTo returns the texts of all mails to a contact, from both mailers.
+// mailTextsTo returns the texts of all mails to a contact, but for notices of changed contacts, from both mailers.
 func (s *scene) mailTextsTo(c models.Contact) (all []string) {
+	s.t.Helper()
+	return slices.DeleteFunc(s.allMailTextsTo(c), isNotice)
+}
+
+// isNotice reports whether a mail or text tells of changed contacts.
+func isNotice(text string) bool {
+	return strings.Contains(text, "reaches people in a security incident") || strings.Contains(text, "Menschen erreicht") || strings.Contains(text, "phone number of a contact")
+}
+
+func (s *scene) allMailTextsTo(c models.Contact) (all []string) {
 	s.t.Helper()
 	entries, err := system.Dev.Journal(s.t.Context(), "sendgrid")
 	if err != nil {

@@ -4,9 +4,9 @@
 package letterhead
 
 import (
-	"net/mail"
 	"strings"
 
+	"github.com/watchfire-mdr/watchfire/address"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
@@ -17,10 +17,14 @@ const (
 	maxReferences = 20  // message ids in one header
 )
 
-// IsAddress reports whether s is a mail address and nothing else: no name, no brackets.
-func IsAddress(s string) bool {
-	a, err := mail.ParseAddress(s)
-	return err == nil && a.Address == s
+// Address returns a mail address as vendors get it, with a domain in A-labels, or "" when s is anything else: a name
+// beside it, brackets, two addresses.
+func Address(s string) string {
+	bare, err := address.Mail(s)
+	if err != nil {
+		return ""
+	}
+	return bare
 }
 
 // Name returns a display name fit for a header, "" if nothing is left of it. A backslash becomes

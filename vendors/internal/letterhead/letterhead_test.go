@@ -10,22 +10,22 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-func TestIsAddress(t *testing.T) {
-	for address, want := range map[string]bool{
-		"ciso@client.example":             true,
-		"josé@client.example":             true,
-		"":                                false,
-		"ciso":                            false,
-		"Bob <bob@x.example>":             false,
-		"<bob@x.example>":                 false,
-		"bob@x.example, eve@x.example":    false,
-		"bob@x.example\r\nBcc: e@x.com":   false,
-		"bob@x.example> NOTIFY=NEVER":     false,
-		" bob@x.example":                  false,
-		"bob@x.example\x00@other.example": false,
+func TestAddress(t *testing.T) {
+	for address, want := range map[string]string{
+		"ciso@client.example":             "ciso@client.example",
+		"josé@client.example":             "josé@client.example",
+		"josé@bücher.example":             "josé@xn--bcher-kva.example",
+		"":                                "",
+		"ciso":                            "",
+		"Bob <bob@x.example>":             "",
+		"<bob@x.example>":                 "",
+		"bob@x.example, eve@x.example":    "",
+		"bob@x.example\r\nBcc: e@x.com":   "",
+		"bob@x.example> NOTIFY=NEVER":     "",
+		"bob@x.example\x00@other.example": "",
 	} {
-		if got := IsAddress(address); got != want {
-			t.Errorf("%q: %v", address, got)
+		if got := Address(address); got != want {
+			t.Errorf("%q: %q, want %q", address, got, want)
 		}
 	}
 }

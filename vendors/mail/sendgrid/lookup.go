@@ -26,7 +26,8 @@ const maxCandidates = 100
 // is not known, an error. Rejected: msg carries no opaque id to find it by.
 func (m *Mailer) Lookup(ctx context.Context, msg models.OutboundMail, since time.Time) (vendorID string, found bool, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "look up mail"}
-	if len(msg.Opaque) == 0 || !letterhead.IsAddress(msg.To) {
+	msg.To = letterhead.Address(msg.To)
+	if len(msg.Opaque) == 0 || msg.To == "" {
 		return "", false, op.Failed(models.Rejected, "nothing_to_find")
 	}
 	ids, err := m.candidates(ctx, op, msg, since)

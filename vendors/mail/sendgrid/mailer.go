@@ -57,7 +57,8 @@ func New(s Settings) (*Mailer, error) {
 	if s.APIKey == "" || strings.ContainsFunc(s.APIKey, letterhead.NotVisible) {
 		return nil, errors.New("sendgrid: the API key must be visible ASCII and not empty")
 	}
-	if !letterhead.IsAddress(s.From) {
+	from := letterhead.Address(s.From)
+	if from == "" {
 		return nil, errors.New("sendgrid: the sender must be a mail address")
 	}
 	base := s.BaseURL
@@ -68,7 +69,7 @@ func New(s Settings) (*Mailer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sendgrid: %w", err)
 	}
-	return &Mailer{key: s.APIKey, from: mail.NewEmail(letterhead.Name(s.FromName), s.From), line: line}, nil
+	return &Mailer{key: s.APIKey, from: mail.NewEmail(letterhead.Name(s.FromName), from), line: line}, nil
 }
 
 // Send hands one message to SendGrid and returns SendGrid's id for it, the first part of the
@@ -78,6 +79,7 @@ func New(s Settings) (*Mailer, error) {
 // accepted as it is. Config: the key or the sender is rejected.
 func (m *Mailer) Send(ctx context.Context, out models.OutboundMail) (vendorID string, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "send mail", Effect: true}
+	out.To = letterhead.Address(out.To)
 	message, unfit := m.compose(out)
 	if unfit != "" {
 		return "", op.Failed(models.Rejected, unfit)

@@ -168,6 +168,33 @@ func TestMessage(t *testing.T) {
 	}
 }
 
+// A mail goes to a domain by its A-labels, and is looked for there.
+func TestDomainsAreALabels(t *testing.T) {
+	var asked []string
+	m := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		query, _ := url.QueryUnescape(r.URL.RawQuery)
+		asked = append(asked, query+string(body))
+		if strings.HasSuffix(r.URL.Path, "/mail/send") {
+			accepting(w, r)
+		} else {
+			answering(http.StatusOK, `{"messages":[]}`)(w, r)
+		}
+	})
+	out := letter
+	out.To = "ada@BÜCHER.example"
+	_, err := m.Send(t.Context(), out)
+	_, _, lookup := m.Lookup(t.Context(), out, time.Now())
+	if err != nil || lookup != nil || len(asked) < 2 {
+		t.Fatalf("%v, %v, %q", err, lookup, asked)
+	}
+	for _, request := range asked {
+		if !strings.Contains(request, "ada@xn--bcher-kva.example") || strings.Contains(strings.ToLower(request), "bücher") {
+			t.Errorf("asked %s", request)
+		}
+	}
+}
+
 func TestHostileFieldsCannotAddHeaders(t *testing.T) {
 	out := letter
 	out.Subject = "Alert\r\nBcc: thief@evil.example\u2028X: y\x00"

@@ -14,10 +14,10 @@ const (
 	maxOpaque    = 10_000 // bytes of custom arguments, SendGrid's limit
 )
 
-// compose writes the message in SendGrid's terms, or says in one word why it cannot be sent.
+// compose writes the message to an address of letterhead.Address in SendGrid's terms, or says in one word why it cannot be sent.
 func (m *Mailer) compose(out models.OutboundMail) (message *mail.SGMailV3, unfit string) {
 	switch {
-	case !letterhead.IsAddress(out.To):
+	case out.To == "":
 		return nil, "invalid_address"
 	case out.Text == "" && out.HTML == "":
 		return nil, "no_content"

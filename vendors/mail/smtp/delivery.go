@@ -27,8 +27,9 @@ type delivery struct {
 }
 
 // open connects, secures the connection and logs in. Nothing of the message is sent yet.
-// SMTPUTF8 is asked for only where an address needs it: a server may reject or lose an ordinary
-// message that was marked so without need.
+// SMTPUTF8 is asked for only where an address needs it, because of what is before its @: a server
+// may reject or lose an ordinary message that was marked so without need. Rejected: an address needs
+// it and the server does not take it.
 func (d *delivery) open(plainAddresses bool) *models.VendorError {
 	m := d.mailer
 	options := []gomail.Option{
@@ -52,6 +53,10 @@ func (d *delivery) open(plainAddresses bool) *models.VendorError {
 	}
 	if d.session, err = d.client.DialToSMTPClientWithContext(d.ctx); err != nil {
 		return d.notOpened(err)
+	}
+	if takes, _ := d.session.Extension("SMTPUTF8"); !takes && !plainAddresses {
+		_ = d.session.Quit()
+		return d.op.Failed(models.Rejected, "no_smtputf8")
 	}
 	return nil
 }

@@ -65,6 +65,7 @@ func New(s Settings) (*Mailer, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return nil, errors.New("smtp: the port must be a number from 1 to 65535")
 	}
+	from := letterhead.Address(s.From)
 	if s.TLS == "" {
 		s.TLS = startTLS
 	}
@@ -74,7 +75,7 @@ func New(s Settings) (*Mailer, error) {
 	switch {
 	case (s.User == "") != (s.Password == ""):
 		return nil, errors.New("smtp: user and password belong together")
-	case !letterhead.IsAddress(s.From):
+	case from == "":
 		return nil, errors.New("smtp: the sender must be a mail address")
 	case s.TLS != startTLS && s.TLS != implicit && s.TLS != noTLS:
 		return nil, errors.New("smtp: TLS must be starttls, implicit or none")
@@ -85,7 +86,7 @@ func New(s Settings) (*Mailer, error) {
 	}
 	return &Mailer{
 		addr: s.Addr, host: host, user: s.User, password: s.Password,
-		from:       mail.Address{Name: letterhead.Name(s.FromName), Address: s.From},
+		from:       mail.Address{Name: letterhead.Name(s.FromName), Address: from},
 		protection: s.TLS, tls: &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12},
 		timeout: s.Timeout,
 	}, nil
@@ -100,6 +101,7 @@ func New(s Settings) (*Mailer, error) {
 // rejects our user or our sender.
 func (m *Mailer) Send(ctx context.Context, out models.OutboundMail) (vendorID string, err error) {
 	op := exchange.Op{Vendor: vendor, Name: "send mail", Effect: true}
+	out.To = letterhead.Address(out.To)
 	message, unfit := m.compose(out)
 	if unfit != "" {
 		return "", op.Failed(models.Rejected, unfit)

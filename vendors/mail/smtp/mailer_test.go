@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -132,16 +133,48 @@ func TestEnvelope(t *testing.T) {
 }
 
 func TestSMTPUTF8IsAskedForOnlyWhereItIsNeeded(t *testing.T) {
-	for address, need := range map[string]bool{to: false, "josé@client.example": true} {
+	for address, want := range map[string]struct {
+		to   string
+		need bool
+	}{
+		to:                    {to, false},
+		"josé@client.example": {"josé@client.example", true},
+		"ada@bücher.example":  {"ada@xn--bcher-kva.example", false},
+		"josé@bücher.example": {"josé@xn--bcher-kva.example", true},
+	} {
 		s := &relay{}
 		out := letter
 		out.To, out.ToName, out.Subject = address, "José", "Über"
-		if _, err := mailerAt(t, Settings{Addr: s.listen(t, "none"), TLS: "none"}).Send(t.Context(), out); err != nil {
+		if _, err := mailerAt(t, Settings{Addr: s.listen(t, "none"), TLS: "none", From: "soc@größe.example"}).Send(t.Context(), out); err != nil {
 			t.Fatal(err)
 		}
-		if got, _ := only(t, s); got.to != address || got.utf8 != need {
-			t.Errorf("to %q, SMTPUTF8 %v", got.to, got.utf8)
+		got, m := only(t, s)
+		if got.to != want.to || got.utf8 != want.need || got.from != "soc@xn--gre-6ka8i.example" {
+			t.Errorf("from %q to %q, SMTPUTF8 %v", got.from, got.to, got.utf8)
 		}
+		if head, err := mail.ParseAddress(m.Header.Get("To")); err != nil || head.Address != want.to || head.Name != "José" {
+			t.Errorf("the header says %q, %v", m.Header.Get("To"), err)
+		}
+	}
+}
+
+// A server that does not offer SMTPUTF8 is not handed an address that needs it.
+func TestAnAddressThatNeedsSMTPUTF8IsRejectedWithoutIt(t *testing.T) {
+	s := &relay{plain: true}
+	m := mailerAt(t, Settings{Addr: s.listen(t, "none"), TLS: "none"})
+	out := letter
+	out.To = "josé@client.example"
+	_, err := m.Send(t.Context(), out)
+	var failed *models.VendorError
+	if !errors.As(err, &failed) || failed.Class != models.Rejected || failed.Code != "no_smtputf8" {
+		t.Errorf("got %v", err)
+	}
+	out.To = "ada@bücher.example"
+	if _, err := m.Send(t.Context(), out); err != nil {
+		t.Errorf("a domain needs no SMTPUTF8: %v", err)
+	}
+	if got, _ := only(t, s); got.to != "ada@xn--bcher-kva.example" {
+		t.Errorf("to %q", got.to)
 	}
 }
 

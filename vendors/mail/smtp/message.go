@@ -10,12 +10,12 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/internal/letterhead"
 )
 
-// compose writes the message, or says in one word why it cannot be sent. A message without an id
+// compose writes the message to an address of letterhead.Address, or says in one word why it cannot be sent. A message without an id
 // is rejected: sent twice, it would be shown twice.
 func (m *Mailer) compose(out models.OutboundMail) (message *gomail.Msg, unfit string) {
 	subject, threading := letterhead.Subject(out), letterhead.Threading(out)
 	switch {
-	case !letterhead.IsAddress(out.To):
+	case out.To == "":
 		return nil, "invalid_address"
 	case out.Text == "" && out.HTML == "":
 		return nil, "no_content"

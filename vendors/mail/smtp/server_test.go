@@ -36,6 +36,7 @@ type received struct {
 type relay struct {
 	t          *testing.T
 	mechanisms []string // offered, "PLAIN" or "LOGIN"
+	plain      bool     // does not offer SMTPUTF8
 	onLogin    func() error
 	onMail     func() error
 	onRcpt     func() error
@@ -53,7 +54,7 @@ func (s *relay) listen(t *testing.T, secured string) string {
 		return &session{relay: s, conn: c}, nil
 	}))
 	server.Domain, server.AllowInsecureAuth = "relay.example", secured == "none"
-	server.EnableSMTPUTF8 = true
+	server.EnableSMTPUTF8 = !s.plain
 	server.ErrorLog = log.New(io.Discard, "", 0)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,0 +1,51 @@
+package notify_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+)
+
+func TestWhoIsToldOfChangedContacts(t *testing.T) {
+	ines, bo, admin := uuid.New(), uuid.New(), uuid.New()
+	at := func(email, phone string) notify.Reach { return notify.Reach{Email: email, Phone: phone, Texts: true} }
+	silent := at("i3@c.example", "+3")
+	silent.Texts = false
+	changes := []notify.ContactChange{
+		{ID: uuid.New(), Contact: ines, Before: at("i1@c.example", "+1"), After: at("i2@c.example", "+1")},
+		{ID: uuid.New(), Contact: ines, Before: at("i2@c.example", "+1"), After: silent},
+		{ID: uuid.New(), Contact: ines, Before: silent, After: at("i3@c.example", "+4")},
+		{ID: uuid.New(), Contact: bo, After: at("b@c.example", "+5")},  // made: mail is enough
+		{ID: uuid.New(), Contact: bo, Before: at("b@c.example", "+5")}, // removed
+	}
+	n := notify.ContactNotice{ClientID: uuid.New(), ID: changes[0].ID}
+	got := []string{}
+	keys := map[string]bool{}
+	for _, to := range notify.NoticeRecipients(changes, []uuid.UUID{admin}) {
+		address := "admin"
+		if to.Admin == uuid.Nil {
+			c := changes[slices.IndexFunc(changes, func(c notify.ContactChange) bool { return c.ID == to.Change })]
+			reach := c.After
+			if to.Old {
+				reach = c.Before
+			}
+			address = map[models.Channel]string{models.ChannelEmail: reach.Email, models.ChannelSMS: reach.Phone}[to.Channel]
+		}
+		got = append(got, string(to.Channel)+" "+address)
+		e := n.Effect(to)
+		if keys[e.Key] || strings.Contains(e.Key, "@") || e.Contact != to.Contact {
+			t.Errorf("the effect is %+v", e)
+		}
+		keys[e.Key] = true
+	}
+	slices.Sort(got)
+	want := []string{"email admin", "email b@c.example", "email i1@c.example", "email i2@c.example", "email i3@c.example", "sms +1", "sms +4"}
+	if !slices.Equal(got, want) {
+		t.Errorf("told are %v, want %v", got, want)
+	}
+}
