@@ -50,6 +50,8 @@ type Config struct {
 	SecretsPublicKeyset, SecretsKeyset, SecretsOldKeyset, SecretsKMSURI, VaultToken string
 	// CodesKeyset derives what proves a reply, a channel or a call.
 	CodesKeyset string
+	// CheckpointKeyset signs the event logs.
+	CheckpointKeyset string
 	// EDRExtraHosts are the domains at which EDRs are accepted besides their vendors' own.
 	EDRExtraHosts []string
 
@@ -246,6 +248,7 @@ func settings() []setting {
 		{"SECRETS_PUBLIC_KEYSET", "", "the keyset that seals those credentials; watchfire secrets public prints it; for the API", false, nil, text(func(c *Config) *string { return &c.SecretsPublicKeyset })},
 		{"SECRETS_OLD_KEYSET", "", "the keyset that sealed and opened them before there was a public one, until watchfire secrets rotate has run; for workers only", true, nil, text(func(c *Config) *string { return &c.SecretsOldKeyset })},
 		{"CODES_KEYSET", "", "the keyset from which codes in messages and calls follow; watchfire secrets -for codes keygen prints one", true, both, text(func(c *Config) *string { return &c.CodesKeyset })},
+		{"CHECKPOINT_KEYSET", "", "the keyset that signs event logs; watchfire secrets -for checkpoints keygen prints one; for workers only", true, []Part{Worker}, text(func(c *Config) *string { return &c.CheckpointKeyset })},
 		{"VAULT_TOKEN", "", "a token of Vault, when SECRETS_KMS_URI names a key in Vault", true, nil, text(func(c *Config) *string { return &c.VaultToken })},
 		{"SECRETS_KMS_URI", "", "the key of a KMS that encrypts the keyset, if one does: hcvault://host:port/transit/keys/name", false, nil, text(func(c *Config) *string { return &c.SecretsKMSURI })},
 		{"EDR_EXTRA_HOSTS", "", "domains, with commas between them, at which EDRs are accepted besides their vendors' own; Elastic has none of its own", false, nil, domains(func(c *Config) *[]string { return &c.EDRExtraHosts })},
@@ -300,6 +303,9 @@ func (c Config) check(part Part) error {
 	if part == API && (c.SecretsKeyset != "" || c.SecretsOldKeyset != "") {
 		problems = append(problems, errors.New("SECRETS_KEYSET and SECRETS_OLD_KEYSET open credentials, which only workers do: "+
 			"unset them for the API, and set SECRETS_PUBLIC_KEYSET"))
+	}
+	if part == API && c.CheckpointKeyset != "" {
+		problems = append(problems, errors.New("CHECKPOINT_KEYSET signs event logs, which only workers do: unset it for the API"))
 	}
 	if c.Profile == "production" {
 		if c.PublicURL != nil && c.PublicURL.Scheme != "https" {

@@ -46,7 +46,7 @@ func TestCatalogue(t *testing.T) {
 		where permissive = 'PERMISSIVE' and policyname <> 'own_client'
 		and not (policyname = 'every_client' and cmd = 'SELECT' and roles = '{watchfire_soc}' and qual like '%app.every_client%')
 		and not (policyname = 'every_lookup' and cmd = 'SELECT' and roles = '{watchfire_worker}' and qual like '%app.every_client%'
-			and tablename in ('effects', 'contacts', 'edr_credentials'))
+			and tablename in ('effects', 'contacts', 'edr_credentials', 'incidents', 'checkpoints'))
 		and not (policyname = 'every_login' and roles = '{watchfire_auth}' and tablename in ('users', 'tokens'))
 		and not (policyname = 'colleagues' and cmd = 'SELECT' and roles = '{watchfire_soc}' and tablename = 'users')
 		and not (policyname = 'operation' and roles <@ '{watchfire_soc,watchfire_worker}' and tablename in ('operator_alarms', 'processes', 'leases', 'kept_facts'))`)
@@ -81,7 +81,7 @@ func TestGrants(t *testing.T) {
 	nothing(t, ownerURL, "an insert-only table may be changed", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
 		and table_name in ('events', 'report_revisions', 'client_decisions', 'decision_marks', 'contact_statements', 'alert_payloads', 'alert_receipts', 'users', 'tokens', 'effect_states', 'isolation_switches', 'isolation_passes', 'audit_log',
-		'incident_commands')`)
+		'incident_commands', 'checkpoints')`)
 	nothing(t, ownerURL, "a response authority may be changed, or signed by others than the client", `select column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
 		and table_name = 'response_authorities' and not (column_name in ('signed_by', 'signed_at') and grantee = 'watchfire_portal')`)
