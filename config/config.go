@@ -54,6 +54,8 @@ type Config struct {
 	SecretsPublicKeyset, SecretsKeyset, SecretsOldKeyset, SecretsKMSURI, VaultToken string
 	// CodesKeyset derives what proves a reply, a channel or a call.
 	CodesKeyset string
+	// CheckpointKeyset signs the event logs.
+	CheckpointKeyset string
 	// PayloadKeyset seals what Temporal keeps of workflows; Payloads says whether plain payloads are read, too.
 	PayloadKeyset, Payloads string
 	// CodecOrigin is the address of a Temporal UI whose pages may ask the API to open payloads; nil for none.
@@ -272,6 +274,7 @@ func settings() []setting {
 		{"SECRETS_PUBLIC_KEYSET", "", "the keyset that seals those credentials; watchfire secrets public prints it; for the API", false, nil, text(func(c *Config) *string { return &c.SecretsPublicKeyset })},
 		{"SECRETS_OLD_KEYSET", "", "the keyset that sealed and opened them before there was a public one, until watchfire secrets rotate has run; for workers only", true, nil, text(func(c *Config) *string { return &c.SecretsOldKeyset })},
 		{"CODES_KEYSET", "", "the keyset from which codes in messages and calls follow; watchfire secrets -for codes keygen prints one", true, both, text(func(c *Config) *string { return &c.CodesKeyset })},
+		{"CHECKPOINT_KEYSET", "", "the keyset that signs event logs; watchfire secrets -for checkpoints keygen prints one; for workers only", true, []Part{Worker}, text(func(c *Config) *string { return &c.CheckpointKeyset })},
 		{"PAYLOAD_KEYSET", "", "the keyset that seals what Temporal keeps; watchfire secrets -for payloads keygen prints one", true, []Part{API, Worker, Command}, text(func(c *Config) *string { return &c.PayloadKeyset })},
 		{"PAYLOADS", "sealed", "sealed; accept-plain or write-plain while a version that did not seal is being replaced", false, nil, oneOf(func(c *Config) *string { return &c.Payloads }, "sealed", "accept-plain", "write-plain")},
 		{"TEMPORAL_UI_ORIGIN", "", "the address of a Temporal UI, scheme and host, whose pages may have payloads opened by the API for a signed-in operator", false, nil, origin(func(c *Config) **url.URL { return &c.CodecOrigin })},
@@ -333,6 +336,9 @@ func (c Config) check(part Part) error {
 	if part == API && (c.SecretsKeyset != "" || c.SecretsOldKeyset != "") {
 		problems = append(problems, errors.New("SECRETS_KEYSET and SECRETS_OLD_KEYSET open credentials, which only workers do: "+
 			"unset them for the API, and set SECRETS_PUBLIC_KEYSET"))
+	}
+	if part == API && c.CheckpointKeyset != "" {
+		problems = append(problems, errors.New("CHECKPOINT_KEYSET signs event logs, which only workers do: unset it for the API"))
 	}
 	if c.Profile == "production" {
 		if c.PublicURL != nil && c.PublicURL.Scheme != "https" {

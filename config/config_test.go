@@ -18,6 +18,15 @@ func good() map[string]string {
 	}
 }
 
+// goodFor returns good settings of a part.
+func goodFor(part config.Part) map[string]string {
+	env := good()
+	if part == config.Worker {
+		env["CHECKPOINT_KEYSET"] = "s3cret"
+	}
+	return env
+}
+
 func lookup(env map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) {
 		v, ok := env[name]
@@ -50,10 +59,10 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 		{config.Worker, "PAYLOADS", "plain"}, {config.API, "TEMPORAL_TLS", "off"}, {config.Command, "TEMPORAL_ADDRESS", "temporal.example"},
 		{config.Worker, "TEMPORAL_TLS_CERT_FILE", "client.pem"}, {config.Worker, "TEMPORAL_TLS_KEY_FILE", "client.key"},
 		{config.API, "TEMPORAL_API_KEY", "s3cret"}, {config.Command, "TEMPORAL_TLS_CA_FILE", "ca.pem"}, // Temporal is on this machine
-		{config.API, "CODES_KEYSET", ""}, {config.Worker, "CODES_KEYSET", ""}, {config.API, "SECRETS_KEYSET", "s3cret"}, {config.API, "SECRETS_OLD_KEYSET", "s3cret"},
+		{config.API, "CODES_KEYSET", ""}, {config.Worker, "CODES_KEYSET", ""}, {config.Worker, "CHECKPOINT_KEYSET", ""}, {config.API, "CHECKPOINT_KEYSET", "s3cret"}, {config.API, "SECRETS_KEYSET", "s3cret"}, {config.API, "SECRETS_OLD_KEYSET", "s3cret"},
 		{config.Worker, "EDR_EXTRA_HOSTS", "https://a.example"}, {config.Worker, "EDR_EXTRA_HOSTS", "*.a.example"},
 	} {
-		env := maps.Clone(good())
+		env := goodFor(c.part)
 		env[c.name] = c.value
 		_, err := config.Read(c.part, lookup(env))
 		if err == nil || !strings.Contains(err.Error(), c.name) {
@@ -67,11 +76,13 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 }
 
 func TestOnlyMailersInUseNeedSettings(t *testing.T) {
-	smtp := maps.Clone(good())
+	smtp := goodFor(config.Worker)
 	maps.DeleteFunc(smtp, func(name, _ string) bool { return strings.HasPrefix(name, "SENDGRID") })
 	smtp["MAILERS"], smtp["SMTP_ADDRESS"], smtp["SMTP_FROM"] = "smtp", "mail.example:587", "soc@mdr.example"
-	for _, part := range []config.Part{config.API, config.Worker} {
-		if _, err := config.Read(part, lookup(smtp)); err != nil {
+	api := maps.Clone(smtp)
+	delete(api, "CHECKPOINT_KEYSET")
+	for part, env := range map[config.Part]map[string]string{config.API: api, config.Worker: smtp} {
+		if _, err := config.Read(part, lookup(env)); err != nil {
 			t.Errorf("%s does not start with SMTP alone: %v", part, err)
 		}
 	}
@@ -88,7 +99,7 @@ func TestOnlyMailersInUseNeedSettings(t *testing.T) {
 
 func TestGoodSettingsStart(t *testing.T) {
 	for _, part := range []config.Part{config.API, config.Worker} {
-		if _, err := config.Read(part, lookup(good())); err != nil {
+		if _, err := config.Read(part, lookup(goodFor(part))); err != nil {
 			t.Errorf("%s does not start with good settings: %v", part, err)
 		}
 	}

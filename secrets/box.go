@@ -1,9 +1,7 @@
 package secrets
 
 import (
-	"bytes"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 
@@ -60,33 +58,17 @@ func ExtendBox(encoded, kmsURI string) (string, error) {
 // PublicKeyset returns the public keys of a keyset of GenerateBox, encoded as OpenSealer takes them. They are no secret.
 func PublicKeyset(encoded, kmsURI string) (string, error) {
 	handle, err := decodeBox(encoded, kmsURI)
-	if err == nil {
-		handle, err = handle.Public()
-	}
 	if err != nil {
 		return "", err
 	}
-	var out bytes.Buffer
-	if err := handle.WriteWithNoSecrets(keyset.NewJSONWriter(&out)); err != nil {
-		return "", errors.New("secrets: the public keyset cannot be written")
-	}
-	return base64.StdEncoding.EncodeToString(out.Bytes()), nil
+	return encodePublic(handle)
 }
 
 // OpenSealer makes a sealer with a public keyset, as PublicKeyset returns it. It rejects one that can unseal.
 func OpenSealer(encoded string) (*Sealer, error) {
-	raw, err := base64.StdEncoding.DecodeString(encoded)
+	handle, err := decodePublic(encoded, hpkePublic)
 	if err != nil {
-		return nil, errors.New("secrets: the public keyset is not base64: use it as watchfire secrets public has printed it")
-	}
-	handle, err := keyset.ReadWithNoSecrets(keyset.NewJSONReader(bytes.NewReader(raw)))
-	if err != nil {
-		return nil, errors.New("secrets: this is no public keyset: use the one that watchfire secrets public prints")
-	}
-	for _, k := range insecurecleartextkeyset.KeysetMaterial(handle).GetKey() {
-		if k.GetKeyData().GetTypeUrl() != hpkePublic {
-			return nil, errors.New("secrets: the public keyset has a key of another kind: use the one that watchfire secrets public prints")
-		}
+		return nil, err
 	}
 	return newSealer(handle)
 }

@@ -257,36 +257,6 @@ func (r eventRow) event() (incident.Event, error) {
 	return e, nil
 }
 
-// VerifyEvents checks that an incident's event log is whole: nothing changed, added or missing, and the incident's
-// state follows from the events. The error names the first event that is wrong.
-func (tx *Tx) VerifyEvents(r models.Reference) error {
-	var row incidentRow
-	if err := tx.about("incidents", "reference", r).Take(&row).Error; err != nil {
-		return notFound(problem("read incident", err), "incident")
-	}
-	var replayed, published incident.Incident
-	var last []byte
-	for replayed.Seq < row.Seq {
-		rows, err := tx.eventRows(r, replayed.Seq, maxPage)
-		if err != nil {
-			return err
-		}
-		if len(rows) == 0 {
-			return fmt.Errorf("event %d of %s is missing", replayed.Seq+1, r)
-		}
-		for _, e := range rows {
-			if err := e.verify(&replayed, last); err != nil {
-				return err
-			}
-			last = e.Hash
-			if replayed.Revision > published.Revision {
-				published = replayed
-			}
-		}
-	}
-	return row.verify(replayed, published, last)
-}
-
 // verify checks an event against its hash and its place, and applies it.
 func (r eventRow) verify(i *incident.Incident, before []byte) error {
 	if r.Seq != i.Seq+1 {

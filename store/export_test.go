@@ -63,7 +63,7 @@ func Rows() []any {
 	return []any{
 		&clientRow{}, &contactRow{}, &contactChangeRow{}, &tokenRow{}, &alertRow{}, &payloadRow{}, &receiptRow{},
 		&incidentRow{}, &eventRow{}, &revisionRow{}, &decisionRow{}, &markRow{}, &statementRow{}, &effectRow{}, &effectStateRow{}, &codeRow{}, &checkRow{}, &authorityRow{},
-		&edrCredentialsRow{}, &switchRow{}, &passRow{}, &auditRow{}, &commandRow{}, &accountRow{}, &reachRow{}, &serviceTokenRow{}, &socAuditRow{}, &refusalRow{}, &alarmRow{}, &processRow{}, &leaseRow{}, &factRow{},
+		&edrCredentialsRow{}, &switchRow{}, &passRow{}, &checkpointRow{}, &auditRow{}, &commandRow{}, &accountRow{}, &reachRow{}, &serviceTokenRow{}, &socAuditRow{}, &refusalRow{}, &alarmRow{}, &processRow{}, &leaseRow{}, &factRow{},
 	}
 }
 

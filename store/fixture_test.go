@@ -218,6 +218,9 @@ func (h *house) everything(te tenant) incident.Incident {
 		_, err := tx.RequestChannelCheck("check-1", "fingerprint")
 		return err
 	})
+	h.as(store.Worker, te, func(tx *store.Tx) error {
+		return tx.SaveCheckpoint(store.Checkpoint{Incident: i.Reference, Seq: i.Seq, Hash: hash("x"), At: noon, Signature: []byte("s")})
+	})
 	h.draft(te, "draft-1")
 	h.setEDR(te, "mde", noon)
 	h.as(store.SOC, te, func(tx *store.Tx) error {

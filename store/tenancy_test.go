@@ -46,7 +46,7 @@ func TestCatalogue(t *testing.T) {
 		where permissive = 'PERMISSIVE' and policyname <> 'own_client'
 		and not (policyname = 'every_client' and cmd = 'SELECT' and roles = '{watchfire_soc}' and qual like '%app.every_client%')
 		and not (policyname = 'every_lookup' and cmd = 'SELECT' and roles = '{watchfire_worker}' and qual like '%app.every_client%'
-			and tablename in ('effects', 'contacts', 'edr_credentials'))
+			and tablename in ('effects', 'contacts', 'edr_credentials', 'incidents', 'checkpoints'))
 		and not (policyname = 'every_login' and roles = '{watchfire_auth}' and tablename in ('users', 'tokens', 'service_tokens', 'user_reach'))
 		and not (policyname = 'colleagues' and cmd = 'SELECT' and roles = '{watchfire_soc}' and tablename in ('users', 'service_tokens'))
 		and not (policyname = 'operation' and roles = '{watchfire_auth}' and tablename in ('soc_audit_log', 'refusals'))
@@ -87,7 +87,7 @@ func TestGrants(t *testing.T) {
 	nothing(t, ownerURL, "an insert-only table may be changed", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
 		and table_name in ('events', 'report_revisions', 'client_decisions', 'decision_marks', 'contact_statements', 'alert_payloads', 'alert_receipts', 'effect_states', 'user_reach', 'soc_audit_log', 'isolation_switches', 'isolation_passes', 'audit_log',
-		'incident_commands')`)
+		'incident_commands', 'checkpoints')`)
 	nothing(t, ownerURL, "more than the state of users and tokens may be changed, or by others than their managers", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%' and table_name in ('users', 'tokens', 'service_tokens')
 		and not (grantee = 'watchfire_auth' and (table_name, column_name) in (('users', 'role'), ('users', 'disabled_at'), ('users', 'limited'),

@@ -28,6 +28,8 @@ func commands() []command {
 		{"migrate", "bring the database to this version's schema, and make its logins; see watchfire migrate -h", runMigrate},
 		{"user", "list, add, change and disable users and their tokens; see watchfire user -h", runUser},
 		{"secrets", "keygen prints a keyset, public its public part, extend adds a key to it, rotate seals the credentials with its newest key", runSecrets},
+		{"verify", "hold every event log against our signed checkpoints; see watchfire verify -h", runVerify},
+		{"checkpoint", "sign the event logs that changed, or export all checkpoints; see watchfire checkpoint -h", runCheckpoint},
 		{"reconcile", "list the differences between the database and the workflow engine, or settle one; see watchfire reconcile -h", runReconcile},
 		{"order", "give an incident a command by hand, for when the API cannot be used; see watchfire order -h", runOrder},
 		{"config", "list every setting, without secrets", func(_ context.Context, _ []string, out io.Writer) error {

@@ -13,12 +13,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// runSecrets makes and changes the keys that seal clients' credentials, and those from which codes follow. An operator
-// changes the former in three steps: extend the keyset, give workers the longer one and then the API its public part,
-// rotate.
+// runSecrets makes and changes the keys that seal clients' credentials and payloads, from which codes follow,
+// and that sign checkpoints. An operator changes the first in three steps: extend the keyset, give workers the longer one
+// and then the API its public part, rotate; those of payloads in four: extend the keyset, give every process the longer
+// one, use its newest key, give every process that one.
 func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("secrets", flag.ContinueOnError)
-	purpose := f.String("for", "credentials", "credentials: the keyset SECRETS_KEYSET; payloads: the keyset PAYLOAD_KEYSET; codes: the keyset CODES_KEYSET. The last two have keygen and extend only")
+	purpose := f.String("for", "credentials", "credentials: the keyset SECRETS_KEYSET; codes: CODES_KEYSET; checkpoints: CHECKPOINT_KEYSET; payloads: PAYLOAD_KEYSET")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -29,32 +30,43 @@ func runSecrets(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if *purpose == "payloads" {
-		return runPayloadKeys(c, f.Arg(0), out)
-	}
-	var keyset string
-	switch subcommand := f.Arg(0); {
-	case *purpose == "codes" && subcommand == "keygen":
-		keyset, err = secrets.GenerateDeriver(c.SecretsKMSURI)
-	case *purpose == "codes" && subcommand == "extend":
-		keyset, err = secrets.ExtendDeriver(c.CodesKeyset, c.SecretsKMSURI)
-	case *purpose != "credentials":
-		return errors.New("secrets -for is none of credentials, codes and payloads, or does not have this subcommand: see watchfire secrets -h")
-	case subcommand == "keygen":
-		keyset, err = secrets.GenerateBox(c.SecretsKMSURI)
-	case subcommand == "extend":
-		keyset, err = secrets.ExtendBox(c.SecretsKeyset, c.SecretsKMSURI)
-	case subcommand == "public":
-		keyset, err = secrets.PublicKeyset(c.SecretsKeyset, c.SecretsKMSURI)
-	case subcommand == "rotate":
+	if *purpose == "credentials" && f.Arg(0) == "rotate" {
 		return rotate(ctx, c, out)
-	default:
-		return errors.New("secrets got no subcommand that it knows: give keygen, public, extend or rotate")
 	}
+	keyset, err := changeKeys(*purpose+" "+f.Arg(0), c)
 	if err == nil {
 		fmt.Fprintln(out, keyset)
 	}
 	return err
+}
+
+// changeKeys does what a subcommand does for a purpose, and returns the keyset to be printed.
+func changeKeys(what string, c config.Config) (string, error) {
+	switch what {
+	case "credentials keygen":
+		return secrets.GenerateBox(c.SecretsKMSURI)
+	case "credentials extend":
+		return secrets.ExtendBox(c.SecretsKeyset, c.SecretsKMSURI)
+	case "credentials public":
+		return secrets.PublicKeyset(c.SecretsKeyset, c.SecretsKMSURI)
+	case "codes keygen":
+		return secrets.GenerateDeriver(c.SecretsKMSURI)
+	case "codes extend":
+		return secrets.ExtendDeriver(c.CodesKeyset, c.SecretsKMSURI)
+	case "payloads keygen":
+		return secrets.Generate(c.SecretsKMSURI)
+	case "payloads extend":
+		return secrets.AddPayloadKey(c.PayloadKeyset, c.SecretsKMSURI)
+	case "payloads use":
+		return secrets.UsePayloadKey(c.PayloadKeyset, c.SecretsKMSURI)
+	case "checkpoints keygen":
+		return secrets.GenerateSigner(c.SecretsKMSURI)
+	case "checkpoints extend":
+		return secrets.ExtendSigner(c.CheckpointKeyset, c.SecretsKMSURI)
+	case "checkpoints public":
+		return secrets.VerifierKeyset(c.CheckpointKeyset, c.SecretsKMSURI)
+	}
+	return "", errors.New("secrets got no subcommand that it knows: give keygen or extend; public, for credentials and checkpoints; rotate, for credentials; or use, for payloads")
 }
 
 // useKMS makes the key that encrypts the keyset available, when SECRETS_KMS_URI names one.

@@ -35,6 +35,11 @@ func runWorker(ctx context.Context, _ []string, _ io.Writer) error {
 	defer workers.Stop()
 	go worker.Promote(ctx, p.temporal, p.log)
 	defer p.proveWorking(ctx)()
+	signing, err := p.signLogs(ctx)
+	if err != nil {
+		return err
+	}
+	defer signing()
 	mux := http.NewServeMux()
 	ready := observability.NewReadiness(append(p.databaseParts(), observability.TemporalParts(p.temporal, nil)...)...)
 	mux.Handle("GET /readyz", ready.Handler())

@@ -27,6 +27,7 @@ const (
 type keys struct {
 	DatabasePassword, TwilioSID, TwilioToken, SendGridKey, SMTPPassword, FalconID, FalconSecret string
 	APIPassword, WorkerPassword                                                                 string            // of their logins
+	CheckpointKeyset                                                                            string            // signs event logs
 	CodesKeyset                                                                                 string            // derives codes
 	BoxKeyset                                                                                   string            // opens clients' credentials
 	Keyset                                                                                      string            // the same of a version of before
@@ -73,6 +74,11 @@ func readKeys(path string) (k keys, err error) {
 	}
 	if k.BoxKeyset == "" {
 		if k.BoxKeyset, err = secrets.GenerateBox(""); err != nil {
+			return k, fmt.Errorf("keys of the stack: %w", err)
+		}
+	}
+	if k.CheckpointKeyset == "" {
+		if k.CheckpointKeyset, err = secrets.GenerateSigner(""); err != nil {
 			return k, fmt.Errorf("keys of the stack: %w", err)
 		}
 	}

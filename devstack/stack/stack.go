@@ -291,7 +291,7 @@ func (s *Stack) Env() []string {
 		"SMTP_USER=" + smtpUser, "SMTP_PASSWORD=" + s.keys.SMTPPassword, "SMTP_FROM=" + sendGridFrom, "SMTP_TLS=none",
 		"CROWDSTRIKE_CLIENT_ID=" + s.keys.FalconID, "CROWDSTRIKE_CLIENT_SECRET=" + s.keys.FalconSecret,
 		"CROWDSTRIKE_BASE_URL=" + s.Simulators.CrowdStrikeURL, "SECRETS_KEYSET=" + s.keys.BoxKeyset,
-		"SECRETS_OLD_KEYSET=" + s.keys.Keyset, "SECRETS_PUBLIC_KEYSET=" + s.keys.publicKeyset, "CODES_KEYSET=" + s.keys.CodesKeyset,
+		"SECRETS_OLD_KEYSET=" + s.keys.Keyset, "SECRETS_PUBLIC_KEYSET=" + s.keys.publicKeyset, "CODES_KEYSET=" + s.keys.CodesKeyset, "CHECKPOINT_KEYSET=" + s.keys.CheckpointKeyset,
 		"PAYLOAD_KEYSET=" + s.keys.PayloadKeyset,
 	}
 	for _, setting := range []struct {
@@ -352,7 +352,7 @@ func (s *Stack) StartAPI(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	env := s.envOf(apiLogin, s.keys.APIPassword, "SECRETS_KEYSET", "SECRETS_OLD_KEYSET")
+	env := s.envOf(apiLogin, s.keys.APIPassword, "SECRETS_KEYSET", "SECRETS_OLD_KEYSET", "CHECKPOINT_KEYSET")
 	s.API, err = devstack.StartProcess(ctx, "api", s.options.Binary, []string{"api"}, env, log)
 	return err
 }

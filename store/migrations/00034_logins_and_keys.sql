@@ -1,5 +1,6 @@
--- Two logins: the API's may become soc, portal, auth and hooks, the workers' watchfire_worker alone. Each role can do what
--- its login needs: the hooks move the ledger, and workers say that they run, and look for calls and ids over all clients.
+-- Two logins, and what follows from keys that are not in the database. The API's login may become soc,
+-- portal, auth and hooks, the workers' watchfire_worker alone. Each role can do what its login needs: the hooks move the
+-- ledger, and workers say that they run, and look for calls and ids over all clients.
 
 -- +goose Up
 grant select on goose_db_version to watchfire_soc;
@@ -26,3 +27,22 @@ alter table effects add column code_key text not null default '';
 
 -- The caller code follows from such a key as well. The secret of before stays for API processes of before.
 revoke select (caller_secret) on clients from watchfire_portal;
+
+-- Our signature under an event log as it was, made by workers with a key that is not in the database: whoever changes
+-- events and makes the chain of hashes anew cannot sign it.
+create table checkpoints (
+    client_id uuid        not null,
+    incident  text        not null,
+    seq       integer     not null check (seq >= 1), -- of the last event then
+    hash      bytea       not null check (length(hash) = 32), -- of that event
+    at        timestamptz not null,
+    signature bytea       not null,
+    primary key (client_id, incident, seq),
+    foreign key (client_id, incident) references incidents (client_id, reference)
+);
+call guard_client_rows('checkpoints');
+call keep_rows('checkpoints');
+grant select on checkpoints to watchfire_soc;
+grant select, insert on checkpoints to watchfire_worker;
+create policy every_lookup on checkpoints for select to watchfire_worker using ((select current_setting('app.every_client', true) = 'on'));
+create policy every_lookup on incidents for select to watchfire_worker using ((select current_setting('app.every_client', true) = 'on'));
