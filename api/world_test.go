@@ -81,7 +81,9 @@ func newWorld(t testing.TB) *world {
 	w.ok(err)
 	box, err := secrets.OpenBox(keyset, "", "")
 	w.ok(err)
-	keys, err := secrets.OpenPayloadKeys(keyset, "")
+	sealing, err := secrets.Generate("")
+	w.ok(err)
+	keys, err := secrets.OpenPayloadKeys(sealing, "")
 	w.ok(err)
 	w.payloads = observability.NewPayloads(keys, observability.SealedPayloads)
 	w.desk = desk.New(s, w.engine, desk.Options{UpdateWait: time.Minute, Log: log, EDR: desk.EDROptions{

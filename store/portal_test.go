@@ -140,8 +140,8 @@ func TestThePortalReadsColumns(t *testing.T) {
 	nothing(t, ownerURL, "the portal reads", `select table_name || '.' || column_name from information_schema.column_privileges
 		where table_schema = 'public' and grantee = 'watchfire_portal' and privilege_type = 'SELECT'
 		and (column_name in ('title', 'severity', 'open_tasks', 'hash', 'last_hash', 'token', 'last_incident', 'sealed', 'data_key')
-			or (table_name, column_name) in (('incidents', 'state'), ('users', 'email'), ('users', 'role'))
-			or table_name in ('alerts', 'alert_payloads', 'alert_receipts', 'tokens', 'channel_codes', 'channel_checks', 'operator_alarms',
+			or (table_name, column_name) = ('incidents', 'state')
+			or table_name in ('alerts', 'alert_payloads', 'alert_receipts', 'tokens', 'channel_codes', 'operator_alarms',
 				'processes', 'leases', 'kept_facts', 'contact_statements', 'isolation_passes'))`)
 }
 

@@ -48,7 +48,7 @@ func TestCatalogue(t *testing.T) {
 		and not (policyname = 'every_lookup' and cmd = 'SELECT' and roles = '{watchfire_worker}' and qual like '%app.every_client%'
 			and tablename in ('effects', 'contacts', 'edr_credentials', 'incidents', 'checkpoints'))
 		and not (policyname = 'every_login' and roles = '{watchfire_auth}' and tablename in ('users', 'tokens', 'service_tokens', 'user_reach'))
-		and not (policyname = 'colleagues' and cmd = 'SELECT' and roles = '{watchfire_soc}' and tablename in ('users', 'service_tokens'))
+		and not (policyname = 'colleagues' and cmd = 'SELECT' and roles <@ '{watchfire_soc,watchfire_worker}' and tablename in ('users', 'service_tokens'))
 		and not (policyname = 'operation' and roles = '{watchfire_auth}' and tablename in ('soc_audit_log', 'refusals'))
 		and not (policyname = 'operation' and roles <@ '{watchfire_soc,watchfire_worker}' and tablename in ('operator_alarms', 'processes', 'leases', 'kept_facts'))`)
 	nothing(t, ownerURL, "a role is too strong", `select rolname::text from pg_roles where rolname like 'watchfire\_%'

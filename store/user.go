@@ -297,10 +297,8 @@ func (tx *Tx) MayNotAct(user uuid.UUID) (bool, error) {
 		return false, err
 	}
 	var found int64
-	err := tx.overEveryClient(func(db *gorm.DB) error { // a worker knows of the client's users alone
-		return db.Table("users").Where(`id = ? and (disabled_at is not null
-			or limited and not exists (select from user_reach r where r.user_id = users.id and r.client_id = ?))`, user, tx.client).Count(&found).Error
-	})
+	err := tx.db.Table("users").Where(`id = ? and (disabled_at is not null
+		or limited and not exists (select from user_reach r where r.user_id = users.id and r.client_id = ?))`, user, tx.client).Count(&found).Error
 	return found > 0, problem("look for user", err)
 }
 

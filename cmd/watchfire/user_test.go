@@ -54,7 +54,7 @@ func TestUsersOnTheCommandLine(t *testing.T) {
 	for line, want := range map[string]string{
 		"-email lea@soc.example -role lead":                               "-name is missing",
 		"add -name Lea -role lead":                                        "-email is missing",
-		"add -name Lea -email lea -role lead":                             "-email is not one mail address such as ada@client.example",
+		"add -name Lea -email lea -role lead":                             "-email is not one bare mail address such as ada@client.example: no name, brackets, quotes or comments",
 		"add -name Lea -email lea@soc.example -role boss":                 "-role boss does not exist: use analyst, lead, operator; or viewer, responder, admin of a client",
 		"add -name Lea -email lea@soc.example -role lead -client 1042":    "-role lead is one of the SOC: leave out -client, or use viewer, responder, admin",
 		"add -name Ines -email ines@client.example -role admin":           "-role admin is one of a client: name the client with -client",

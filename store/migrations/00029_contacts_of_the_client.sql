@@ -4,7 +4,7 @@
 -- +goose Up
 grant insert, update (name, role, email, phone, language, call_order, severities, channels, hours, hours_for_critical,
     verified, removed_at) on contacts to watchfire_portal;
-grant select, insert, update (begun_at) on channel_checks to watchfire_portal;
+grant select (client_id, request_id, fingerprint, begun_at), insert, update (begun_at) on channel_checks to watchfire_portal;
 
 -- Every change of a contact, until the client's admins and the contact's old and new address were told of it. One notice
 -- tells of all changes that waited for it.

@@ -21,6 +21,11 @@ create policy every_lookup on effects for select to watchfire_worker using ((sel
 create policy every_lookup on contacts for select to watchfire_worker using ((select current_setting('app.every_client', true) = 'on'));
 create policy every_lookup on edr_credentials for select to watchfire_worker using ((select current_setting('app.every_client', true) = 'on'));
 
+-- And whether the user of the SOC who sent a command may still act for its client.
+grant select (disabled_at, limited) on users to watchfire_worker;
+alter policy colleagues on users to watchfire_soc, watchfire_worker;
+grant select on user_reach to watchfire_worker;
+
 -- Codes follow from a key that is not in the database, too. Rows of before, and of workers of before, name none: their
 -- codes follow from the token, until they are worth nothing after seven days.
 alter table effects add column code_key text not null default '';
