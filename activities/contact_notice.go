@@ -15,8 +15,8 @@ import (
 
 // NoticeInput names one message of a notice about changed contacts.
 type NoticeInput struct {
-	Notice notify.ContactNotice
-	To     notify.NoticeRecipient
+	About notify.ContactNotice
+	To    notify.NoticeRecipient
 }
 
 // BeginContactNotice gathers the changes that a notice tells of, and returns who is told.
@@ -43,7 +43,7 @@ func (r *Records) EndContactNotice(ctx context.Context, n notify.ContactNotice) 
 // SendNoticeMail tells one recipient of changed contacts by mail, once.
 func (m *Mail) SendNoticeMail(ctx context.Context, in NoticeInput) error {
 	var letter report.Letter
-	return m.deliverTo(ctx, in.Notice.Effect(in.To), func(tx *store.Tx) (c models.Contact, err error) {
+	return m.deliverTo(ctx, in.About.Effect(in.To), func(tx *store.Tx) (c models.Contact, err error) {
 		c, letter, err = in.read(tx)
 		return c, err
 	}, func(_ *store.Tx, c models.Contact, row store.LedgerRow) (models.OutboundMail, error) {
@@ -54,7 +54,7 @@ func (m *Mail) SendNoticeMail(ctx context.Context, in NoticeInput) error {
 // SendNoticeText tells a contact's old or new number that it was changed, once.
 func (p *Phone) SendNoticeText(ctx context.Context, in NoticeInput) error {
 	var letter report.Letter
-	return p.deliverTo(ctx, in.Notice.Effect(in.To), func(tx *store.Tx) (c models.Contact, err error) {
+	return p.deliverTo(ctx, in.About.Effect(in.To), func(tx *store.Tx) (c models.Contact, err error) {
 		c, letter, err = in.read(tx)
 		return c, err
 	}, func(*store.Tx, models.Contact, store.LedgerRow) (report.Letter, error) { return letter, nil })
@@ -64,7 +64,7 @@ func (p *Phone) SendNoticeText(ctx context.Context, in NoticeInput) error {
 // more.
 func (in NoticeInput) read(tx *store.Tx) (models.Contact, report.Letter, error) {
 	to, letter := models.Contact{}, report.Letter{Purpose: notify.PurposeContactChanged}
-	changes, err := tx.ContactChanges(in.Notice.ID)
+	changes, err := tx.ContactChanges(in.About.ID)
 	if err != nil {
 		return to, letter, err
 	}
@@ -119,5 +119,5 @@ func (in NoticeInput) readForAdmin(tx *store.Tx, changes []notify.ContactChange)
 }
 
 func (in NoticeInput) gone() error {
-	return &models.VendorError{Class: models.Rejected, Vendor: "watchfire", Op: string(in.Notice.Effect(in.To).Kind), Code: "recipient_gone"}
+	return &models.VendorError{Class: models.Rejected, Vendor: "watchfire", Op: string(in.About.Effect(in.To).Kind), Code: "recipient_gone"}
 }

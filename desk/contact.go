@@ -104,7 +104,7 @@ func (d *Desk) changeContact(ctx context.Context, u models.User, number int, ope
 func tellOfContact(tx *store.Tx, u models.User, operation string, before, after models.Contact, fields []string) error {
 	return tx.AppendContactChange(notify.ContactChange{
 		Contact: after.ID, Side: u.Role.Side(), Role: u.Role, Operation: operation, Fields: fields,
-		Before: notify.ReachOf(before), After: notify.ReachOf(after),
+		Before: notify.AddressesOf(before), After: notify.AddressesOf(after),
 	})
 }
 

@@ -89,7 +89,7 @@ func letter(language string, p notify.Purpose) report.Letter {
 // contactChanges are all there are, as an admin of the client reads them.
 func contactChanges() []report.ContactChange {
 	at := time.Date(2026, 3, 12, 9, 0, 0, 0, time.UTC)
-	old, now := notify.Reach{Email: "ines.adler@acme.example", Phone: "+4915112345678"}, notify.Reach{Email: "mallory@evil.example", Phone: "+12025550199"}
+	old, now := notify.Addresses{Email: "ines.adler@acme.example", Phone: "+4915112345678"}, notify.Addresses{Email: "mallory@evil.example", Phone: "+12025550199"}
 	return []report.ContactChange{
 		{Name: "Ines Adler", ContactChange: notify.ContactChange{At: at, Role: models.RoleOperator, Operation: "update-contact", Before: old, After: now,
 			Fields: []string{"channels", "email", "hours", "hours_for_critical", "language", "name", "order", "phone", "pin", "role", "severities", "verified/sms"}}},

@@ -25,9 +25,9 @@ type contactChangeRow struct {
 	Role      models.Role
 	Operation string
 	Fields    document[[]string]
-	Before    *document[notify.Reach]
-	After     *document[notify.Reach]
-	Notice    *uuid.UUID
+	Before    *document[notify.Addresses]
+	After     *document[notify.Addresses]
+	NoticeID  *uuid.UUID
 	NoticedAt *time.Time
 	ToldAt    *time.Time
 }
@@ -54,16 +54,16 @@ func (tx *Tx) AppendContactChange(c notify.ContactChange) error {
 	}
 	row := contactChangeRow{
 		ClientID: tx.client, ID: uuid.New(), At: tx.now, ContactID: c.Contact, Side: c.Side, Role: c.Role, Operation: c.Operation,
-		Fields: document[[]string]{append([]string{}, c.Fields...)}, Before: reach(c.Before), After: reach(c.After),
+		Fields: document[[]string]{append([]string{}, c.Fields...)}, Before: addresses(c.Before), After: addresses(c.After),
 	}
 	return problem("append change of contact", tx.db.Create(&row).Error)
 }
 
-func reach(r notify.Reach) *document[notify.Reach] {
-	if r == (notify.Reach{}) {
+func addresses(r notify.Addresses) *document[notify.Addresses] {
+	if r == (notify.Addresses{}) {
 		return nil
 	}
-	return &document[notify.Reach]{r}
+	return &document[notify.Addresses]{r}
 }
 
 // UntoldContactChanges lists the notices that are due: one per client about what no notice tells of yet, at most one in a
@@ -72,10 +72,10 @@ func (s *Store) UntoldContactChanges(ctx context.Context) (due []notify.ContactN
 	err = s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, _ time.Time) error {
 		return problem("list changes of contacts", db.Raw(`
 			select client_id, (array_agg(id order by at, id))[1] as id from contact_changes c
-				where told_at is null and notice is null and not exists (select from contact_changes n
+				where told_at is null and notice_id is null and not exists (select from contact_changes n
 					where n.client_id = c.client_id and n.noticed_at > now() - interval '1 minute')
 				group by client_id
-			union select client_id, notice from contact_changes
+			union select client_id, notice_id from contact_changes
 				where told_at is null and noticed_at < now() - interval '10 minutes'
 			limit ?`, noticesAtOnce).Scan(&due).Error)
 	})
@@ -92,9 +92,9 @@ func (tx *Tx) BeginContactNotice(notice uuid.UUID) ([]notify.ContactChange, erro
 	if err != nil || len(changes) > 0 {
 		return changes, err
 	}
-	err = tx.db.Exec(`update contact_changes set notice = ?, noticed_at = now() where client_id = ? and id in (
-			select id from contact_changes where client_id = ? and notice is null and told_at is null order by at, id limit ?)
-		and exists (select from contact_changes where client_id = ? and id = ? and notice is null)`,
+	err = tx.db.Exec(`update contact_changes set notice_id = ?, noticed_at = now() where client_id = ? and id in (
+			select id from contact_changes where client_id = ? and notice_id is null and told_at is null order by at, id limit ?)
+		and exists (select from contact_changes where client_id = ? and id = ? and notice_id is null)`,
 		notice, tx.client, tx.client, changesAtOnce, tx.client, notice).Error
 	if err != nil {
 		return nil, problem("begin notice", err)
@@ -105,13 +105,13 @@ func (tx *Tx) BeginContactNotice(notice uuid.UUID) ([]notify.ContactChange, erro
 // ContactChanges lists the changes that a notice tells of, the oldest first; none when it was told.
 func (tx *Tx) ContactChanges(notice uuid.UUID) ([]notify.ContactChange, error) {
 	var rows []contactChangeRow
-	err := tx.of("contact_changes").Where("notice = ? and told_at is null", notice).Order("at, id").Find(&rows).Error
+	err := tx.of("contact_changes").Where("notice_id = ? and told_at is null", notice).Order("at, id").Find(&rows).Error
 	return each(rows, contactChangeRow.model), problem("read changes of contacts", err)
 }
 
 // EndContactNotice says that everybody was told, and forgets their addresses.
 func (tx *Tx) EndContactNotice(notice uuid.UUID) error {
-	return problem("end notice", tx.of("contact_changes").Where("notice = ? and told_at is null", notice).
+	return problem("end notice", tx.of("contact_changes").Where("notice_id = ? and told_at is null", notice).
 		UpdateColumns(map[string]any{"told_at": tx.now, "before": nil, "after": nil}).Error)
 }
 

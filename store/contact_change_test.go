@@ -38,19 +38,19 @@ func (h *house) beginNotice(te tenant, id uuid.UUID) (changes []notify.ContactCh
 // Every change is told by one notice; those that come while one was begun lately wait for the next.
 func TestChangesOfContactsWaitForOneNotice(t *testing.T) {
 	h := newHouse(t)
-	append := func(te tenant) {
+	change := func(te tenant) {
 		h.as(store.SOC, te, func(tx *store.Tx) error { return tx.AppendContactChange(contactChange(te, models.RoleLead)) })
 	}
-	append(h.other)
+	change(h.other)
 	for range 120 {
-		append(h.acme)
+		change(h.acme)
 	}
 	first, ok := h.due(h.acme)
 	equal(t, "a notice is due", ok, true)
 	changes := h.beginNotice(h.acme, first.ID)
 	equal(t, "changes told at once", len(changes), 100)
 	equal(t, "the first", changes[0].ID, first.ID)
-	equal(t, "told of", [2]notify.Reach{changes[0].Before, changes[0].After}, [2]notify.Reach{contactChange(h.acme, models.RoleLead).Before, {Email: "new@client.example"}})
+	equal(t, "told of", [2]notify.Addresses{changes[0].Before, changes[0].After}, [2]notify.Addresses{contactChange(h.acme, models.RoleLead).Before, {Email: "new@client.example"}})
 	equal(t, "again", len(h.beginNotice(h.acme, first.ID)), 100)
 	if n, ok := h.due(h.acme); ok {
 		t.Errorf("the rest does not wait: %v", n)
@@ -63,7 +63,7 @@ func TestChangesOfContactsWaitForOneNotice(t *testing.T) {
 	equal(t, "the rest is due", ok && second != first, true)
 	equal(t, "the rest", len(h.beginNotice(h.acme, second.ID)), 20)
 
-	h.owner("update contact_changes set noticed_at = now() - interval '11 minutes' where notice = '" + first.ID.String() + "'")
+	h.owner("update contact_changes set noticed_at = now() - interval '11 minutes' where notice_id = '" + first.ID.String() + "'")
 	again, ok := h.due(h.acme)
 	equal(t, "a notice that did not end is due again", ok && again == first, true)
 	h.as(store.Worker, h.acme, func(tx *store.Tx) error { return tx.EndContactNotice(first.ID) })

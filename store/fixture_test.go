@@ -260,7 +260,7 @@ func (h *house) reach(te tenant) {
 func contactChange(te tenant, by models.Role) notify.ContactChange {
 	return notify.ContactChange{
 		Contact: te.contact.ID, Side: by.Side(), Role: by, Operation: "update-contact", Fields: []string{"email", "phone"},
-		Before: notify.Reach{Email: "old@client.example", Phone: "+15005550006", Texts: true}, After: notify.Reach{Email: "new@client.example"},
+		Before: notify.Addresses{Email: "old@client.example", Phone: "+15005550006", Texts: true}, After: notify.Addresses{Email: "new@client.example"},
 	}
 }
 

@@ -24,7 +24,7 @@ func ContactNotice(ctx workflow.Context, n notify.ContactNotice) error {
 		sending.Add(1)
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			defer sending.Done()
-			send, in := sendNoticeMail, noticeInput{Notice: n, To: to}
+			send, in := sendNoticeMail, noticeInput{About: n, To: to}
 			if to.Channel == models.ChannelSMS {
 				send = sendNoticeText
 			}

@@ -46,11 +46,11 @@ func TestANoticeTellsEverybody(t *testing.T) {
 			note("refused")
 			return temporal.NewNonRetryableApplicationError("no such mailbox", string(models.Rejected), nil)
 		}
-		note("mail " + in.Notice.Effect(in.To).Key)
+		note("mail " + in.About.Effect(in.To).Key)
 		return nil
 	})
 	env.OnActivity(phone.SendNoticeText, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.NoticeInput) error {
-		note("text " + in.Notice.Effect(in.To).Key)
+		note("text " + in.About.Effect(in.To).Key)
 		return nil
 	})
 	env.OnActivity(records.CancelEffect, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CancelInput) error {

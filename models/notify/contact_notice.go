@@ -16,25 +16,25 @@ type ContactChange struct {
 	Contact   uuid.UUID
 	Side      models.Side // of who changed it
 	Role      models.Role
-	Operation string   // as the API names it
-	Fields    []string // the names of the changed fields
-	Before    Reach    // empty: the contact was made
-	After     Reach    // empty: the contact was removed
+	Operation string    // as the API names it
+	Fields    []string  // the names of the changed fields
+	Before    Addresses // empty: the contact was made
+	After     Addresses // empty: the contact was removed
 }
 
-// Reach is where a contact is told of a change.
-type Reach struct {
+// Addresses is where a contact is told of a change.
+type Addresses struct {
 	Email string `json:"email,omitempty"`
 	Phone string `json:"phone,omitempty"`
 	Texts bool   `json:"texts,omitzero"` // the phone takes texts
 }
 
-// ReachOf returns where a contact is told of a change; nowhere when the contact was removed.
-func ReachOf(c models.Contact) Reach {
+// AddressesOf returns where a contact is told of a change; nowhere when the contact was removed.
+func AddressesOf(c models.Contact) Addresses {
 	if !c.RemovedAt.IsZero() {
-		return Reach{}
+		return Addresses{}
 	}
-	return Reach{Email: c.Email, Phone: c.Phone, Texts: c.Has(models.ChannelSMS)}
+	return Addresses{Email: c.Email, Phone: c.Phone, Texts: c.Has(models.ChannelSMS)}
 }
 
 // ContactNotice names a notice: some changes of one client's contacts, told together. Its id is that of the first.
@@ -89,7 +89,7 @@ func NoticeRecipients(changes []ContactChange, admins []uuid.UUID) (all []Notice
 	for _, c := range changes {
 		for _, side := range []struct {
 			old bool
-			Reach
+			Addresses
 		}{{true, c.Before}, {false, c.After}} {
 			add := func(ch models.Channel, address string) {
 				if at := c.Contact.String() + " " + address; address != "" && !told[at] {
@@ -108,7 +108,7 @@ func NoticeRecipients(changes []ContactChange, admins []uuid.UUID) (all []Notice
 
 // movesPhone reports whether a contact who was there before is there under another number now.
 func (c ContactChange) movesPhone() bool {
-	return c.Before != (Reach{}) && c.After != (Reach{}) && c.Before.Phone != c.After.Phone
+	return c.Before != (Addresses{}) && c.After != (Addresses{}) && c.Before.Phone != c.After.Phone
 }
 
 // Names reports whether the change names an address of the contact, as the old or the new one.

@@ -13,7 +13,9 @@ import (
 
 func TestWhoIsToldOfChangedContacts(t *testing.T) {
 	ines, bo, admin := uuid.New(), uuid.New(), uuid.New()
-	at := func(email, phone string) notify.Reach { return notify.Reach{Email: email, Phone: phone, Texts: true} }
+	at := func(email, phone string) notify.Addresses {
+		return notify.Addresses{Email: email, Phone: phone, Texts: true}
+	}
 	silent := at("i3@c.example", "+3")
 	silent.Texts = false
 	changes := []notify.ContactChange{
@@ -30,11 +32,11 @@ func TestWhoIsToldOfChangedContacts(t *testing.T) {
 		address := "admin"
 		if to.Admin == uuid.Nil {
 			c := changes[slices.IndexFunc(changes, func(c notify.ContactChange) bool { return c.ID == to.Change })]
-			reach := c.After
+			moved := c.After
 			if to.Old {
-				reach = c.Before
+				moved = c.Before
 			}
-			address = map[models.Channel]string{models.ChannelEmail: reach.Email, models.ChannelSMS: reach.Phone}[to.Channel]
+			address = map[models.Channel]string{models.ChannelEmail: moved.Email, models.ChannelSMS: moved.Phone}[to.Channel]
 		}
 		got = append(got, string(to.Channel)+" "+address)
 		e := n.Effect(to)

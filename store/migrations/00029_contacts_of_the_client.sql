@@ -19,7 +19,7 @@ create table contact_changes (
     fields     jsonb       not null, -- names of the changed fields
     before     jsonb,                -- mail address, phone number and whether it takes texts; null: made, or told already
     after      jsonb,                -- the same; null: removed, or told already
-    notice     uuid,                 -- the id of the first change that its notice tells of; null: no notice yet
+    notice_id  uuid,                 -- the id of the first change that its notice tells of; null: no notice yet
     noticed_at timestamptz,          -- when the notice was begun
     told_at    timestamptz,          -- null: not yet
     primary key (client_id, id),
@@ -31,7 +31,7 @@ call guard_client_rows('contact_changes');
 alter policy every_client on contact_changes using ((select current_setting('app.every_client', true) = 'on'));
 grant select on contact_changes to watchfire_soc, watchfire_worker;
 grant insert on contact_changes to watchfire_soc, watchfire_portal;
-grant update (notice, noticed_at, told_at, before, after) on contact_changes to watchfire_worker;
+grant update (notice_id, noticed_at, told_at, before, after) on contact_changes to watchfire_worker;
 create policy side_of_soc on contact_changes as restrictive for insert to watchfire_soc with check (side = 'soc');
 create policy side_of_client on contact_changes as restrictive for insert to watchfire_portal with check (side = 'client');
 

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -177,7 +178,7 @@ func (s *scene) refusedMails() (n int) {
 		s.t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.Path == "/v3/mail/send" && e.Status == 401 && e.At.After(s.began) {
+		if e.Path == "/v3/mail/send" && e.Status == 401 && e.At.After(s.began) && strings.Contains(e.Body, string(s.ref)) {
 			n++
 		}
 	}
