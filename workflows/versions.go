@@ -41,6 +41,10 @@ const (
 	// changeDeviceFoundForRuling: a device that was released before anything was done to it is found when it is to be
 	// isolated again. Before, the response authority waited for it for ever.
 	changeDeviceFoundForRuling = "device-found-for-ruling"
+	// changeToldAgain: an incident that goes on from what the store has asks for a look at every device, and a device that
+	// nothing is permitted for is then found anew. Before, what was told to the run that was reset was lost: the response
+	// authority waited for a device that had been found, for ever.
+	changeToldAgain = "told-again"
 )
 
 // Versions of changeBounded.
