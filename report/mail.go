@@ -54,8 +54,8 @@ func NewLetterhead(provider string, portal *url.URL) (Letterhead, error) {
 }
 
 // Compose writes the mail, without its addressee. About an incident it holds its reason, severity, title, reference, the
-// direct link and the provider's name, nothing else. A malformed reference, a severity or purpose without words, a missing code or
-// time is an error.
+// direct link and the provider's name, nothing else. A malformed reference, a severity or purpose without words, a
+// missing code or time is an error.
 func (h Letterhead) Compose(l Letter) (models.OutboundMail, error) {
 	d := h.languages.draft(l)
 	p := page{

@@ -449,6 +449,19 @@ func TestThePortalSeesPublishedIncidentsOnly(t *testing.T) {
 	equal(t, "rows after publication", [4]int{list, events, revisions, deliveries}, [4]int{1, 1, 1, 1})
 }
 
+func TestATransactionThatOnlyReadsIsKeptFromWriting(t *testing.T) {
+	h := newHouse(t)
+	err := h.ForClient(store.ReadOnly(t.Context()), store.SOC, h.acme.ID, func(tx *store.Tx) error {
+		own, err := tx.Client()
+		h.ok(err)
+		_, err = tx.UpdateClient(own)
+		return err
+	})
+	if err == nil {
+		t.Error("a transaction that only reads changed a row")
+	}
+}
+
 // TestTransactionsDoNotLeak runs transactions of two clients over few connections, ending in every way there is,
 // and looks for rows of the other client, without any WHERE.
 func TestTransactionsDoNotLeak(t *testing.T) {

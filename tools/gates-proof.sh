@@ -5,13 +5,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-copy=$(mktemp -d)
-trap 'rm -rf "$copy"' EXIT
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+copy=$root/tree log=$root/log
+mkdir "$copy"
+[ ! -d ../shared ] || ln -s "$(realpath ../shared)" "$root/shared" # the vulnerability database
 git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- -cf - | tar -xf - -C "$copy"
-[ ! -d ../shared ] || export VULNDB_ARCHIVE=$PWD/../shared/vulndb/vulndb.tar.xz
 cd "$copy"
 git init -q
-log=$copy.log
 
 failed=0
 # expect GATE pass|fail WHAT PATTERN COMMAND…: runs a gate. One that is to fail must also say why, in words that match PATTERN.
@@ -96,5 +97,4 @@ GO
 expect vulnerabilities fail "a vulnerable module" GO-2021-0113 vulnerable "$copy/vulnerable"
 expect vulnerabilities fail "no database" 'NOT CHECKED' without_database
 
-rm -f "$log"
 exit "$failed"

@@ -13,7 +13,7 @@ fail() { echo "vulnerabilities: NOT CHECKED: $1" >&2; exit 1; }
 
 unpacked=$(mktemp -d)
 trap 'rm -rf "$unpacked"' EXIT
-archive=${VULNDB_ARCHIVE:-../shared/vulndb/vulndb.tar.xz}
+archive=../shared/vulndb/vulndb.tar.xz
 database=${VULNDB:-https://vuln.go.dev}
 if [ -z "${VULNDB:-}" ] && [ -f "$archive" ]; then
   tar -xJf "$archive" -C "$unpacked" || fail "$archive cannot be unpacked (is xz installed?)"

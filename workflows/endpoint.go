@@ -266,6 +266,12 @@ func incidentsOf(endpoints []incident.EndpointID) (all []models.Reference) {
 // before the next attempt, 0 when none is needed.
 func (w *endpointWorkflow) pursue(ctx workflow.Context, wanted incident.DesiredState) time.Duration {
 	permitted := w.state.Permitted
+	if wanted.Look > w.state.ToldAgain && hasChange(ctx, changeToldAgain) { // the incident may have lost what it was told
+		w.state.ToldAgain, w.state.LastReport = wanted.Look, incident.EndpointObserved{}
+		if permitted.Generation == 0 {
+			w.state.AgentID = ""
+		}
+	}
 	if wanted.Look > w.state.Looked && w.isConfirmed() {
 		return w.look(ctx, wanted)
 	}

@@ -218,8 +218,15 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	w.state.FallbacksSent = union(w.state.FallbacksSent, stored.Unsent.FallbacksSent)
 	w.state.PendingCalls = union(w.state.PendingCalls, stored.Unsent.PendingCalls)
 	w.state.Looks = nil
+	toldAgain := hasChange(ctx, changeToldAgain)
+	if toldAgain {
+		w.state.Looks = map[string]incident.Look{}
+	}
 	for _, e := range stored.Incident.Endpoints { // its workflow may run: it is signalled before one is started
 		w.state.EndpointVersions[e.ID] = 1
+		if toldAgain { // what it told the run that was reset is lost
+			w.state.Looks[e.ID] = incident.Look{Number: w.serialNumber(ctx)}
+		}
 	}
 	if w.state.Incident.IsOver() {
 		w.startManaging(ctx)

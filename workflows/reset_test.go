@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/mock"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -243,4 +244,77 @@ func (s *story) stateAt(start incident.State, isLast func(incident.Event) bool) 
 		}
 	}
 	return start
+}
+
+// The device was found, and the report of it comes to the new run before that knows of the device.
+func TestADeviceThatWasFoundBeforeAResetIsIsolated(t *testing.T) {
+	s := newStory(t)
+	start := s.opening(models.SeverityHigh)
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	r := s.request(models.RoleAnalyst, isolate)
+	s.signalAfter(2*time.Minute, r, "isolate")
+	s.containedBy(3 * time.Hour)
+	s.runFrom(start)
+	requested := 1 + slices.IndexFunc(s.events, func(e incident.Event) bool { return e.Type == "isolation_requested" })
+	s.commands = slices.DeleteFunc(s.commands, func(c incident.CommandResult) bool { return c.LastSeq > s.events[requested-1].Seq })
+
+	after := newStory(t)
+	after.events, after.commands, after.requests, after.opened = slices.Clone(s.events[:requested]), s.commands, 1000, start.Incident
+	after.env.SetStartTime(s.events[requested-1].At)
+	report := incident.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "aid-FILESRV-01", State: models.HostNormal, Online: true}
+	permitted := false
+	after.env.OnSignalExternalWorkflow(mock.Anything, ref.EndpointWorkflowID("e1"), "", models.SignalDesiredState, mock.Anything).
+		Return(func(_, _, _, _ string, arg any) error { // it goes on as it was, and has told what it found
+			d, _ := arg.(incident.DesiredState)
+			permitted = permitted || d.Permitted
+			if d.Look > 0 && !d.Permitted {
+				after.env.RegisterDelayedCallback(func() { after.env.SignalWorkflow(models.SignalEndpointObserved, report) }, time.Second)
+			}
+			return nil
+		})
+	after.env.RegisterDelayedCallback(func() { after.env.SignalWorkflow(models.SignalEndpointObserved, report) }, time.Second)
+	after.env.RegisterDelayedCallback(func() { after.env.SignalWorkflow("isolate", r) }, 2*time.Second)
+	after.goesOnAfter(2 * time.Hour)
+	after.runFrom(s.stateAt(start, func(e incident.Event) bool { return e.Type == "published" }))
+	if after.count("containment_ruled") != 1 || !permitted {
+		t.Errorf("%d rulings, permitted: %t", after.count("containment_ruled"), permitted)
+	}
+}
+
+// What the incident was told is lost: it asks once more, for a device that waits for its ruling and for one that is
+// isolated.
+func TestADeviceIsReportedAnewWhenTheIncidentAsks(t *testing.T) {
+	s := newStory(t)
+	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: ref.EndpointWorkflowID("e1"), TaskQueue: models.QueueIncidents})
+	state := incident.EndpointState{Reference: ref, ClientID: acme, Endpoint: "e1", Hostname: "FILESRV-01", Policy: models.DefaultPolicy(),
+		Wanted: incident.DesiredState{Desired: models.DesiredIsolated, Generation: 1}}
+	var told []incident.EndpointObserved
+	s.env.OnSignalExternalWorkflow(mock.Anything, ref.WorkflowID(), "", models.SignalEndpointObserved, mock.Anything).
+		Return(func(_, _, _, _ string, arg any) error {
+			o, _ := arg.(incident.EndpointObserved)
+			told = append(told, o)
+			return nil
+		})
+	desire := func(at time.Duration, d incident.DesiredState) {
+		d.Desired, d.Generation = models.DesiredIsolated, 1
+		s.env.RegisterDelayedCallback(func() { s.env.SignalWorkflow(models.SignalDesiredState, d) }, at)
+	}
+	var found, isolated []incident.EndpointObserved
+	desire(time.Minute, incident.DesiredState{Look: 1})
+	s.env.RegisterDelayedCallback(func() { found = slices.Clone(told) }, 2*time.Minute)
+	desire(3*time.Minute, incident.DesiredState{Look: 1, Permitted: true})
+	desire(20*time.Minute, incident.DesiredState{Look: 2, Permitted: true})
+	s.env.RegisterDelayedCallback(func() { isolated = slices.Clone(told[len(found):]) }, 30*time.Minute)
+	desire(40*time.Minute, incident.DesiredState{Look: 2, Permitted: true, Detach: true})
+	s.env.ExecuteWorkflow(models.EndpointWorkflow, state)
+	if err := s.env.GetWorkflowError(); err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != 2 || found[0].AgentID == "" || found[1].AgentID != found[0].AgentID {
+		t.Errorf("before the ruling it was told %+v, want the device twice", found)
+	}
+	looks := slices.DeleteFunc(isolated, func(o incident.EndpointObserved) bool { return o.State != models.HostIsolated })
+	if len(looks) < 2 || looks[len(looks)-1].Look != 2 || len(s.edr) != 1 {
+		t.Errorf("then it was told %+v, and the EDR was asked for %v; want the last report for look 2, and one action", isolated, s.edr)
+	}
 }

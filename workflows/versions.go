@@ -47,6 +47,10 @@ const (
 	// changeRefusalsSeen: a signal that this provider did not seal, or that cannot be read, becomes an event of the
 	// incident. Before, it was dropped.
 	changeRefusalsSeen = "refusals-seen"
+	// changeToldAgain: an incident that goes on from what the store has asks for a look at every device, and a device that
+	// nothing is permitted for is then found anew. Before, what was told to the run that was reset was lost: the response
+	// authority waited for a device that had been found, for ever.
+	changeToldAgain = "told-again"
 )
 
 // Versions of changeBounded.

@@ -25,6 +25,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/observability"
 	"github.com/watchfire-mdr/watchfire/secrets"
 	"github.com/watchfire-mdr/watchfire/simulators"
+	"github.com/watchfire-mdr/watchfire/simulators/edr"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -117,15 +118,22 @@ func Start(ctx context.Context, o Options) (s *Stack, err error) {
 
 // prepare makes the folders, checks the ports and reads the keys of an earlier start.
 func (s *Stack) prepare() (err error) {
-	for _, p := range []struct {
+	type setting struct {
 		port int
 		name string
-	}{
+	}
+	ports := []setting{
 		{s.options.Ports.App, "--port"}, {s.options.Ports.Worker, "--worker-port"}, {s.options.Ports.Temporal, "--temporal-port"},
 		{s.options.Ports.TemporalUI, "--temporal-ui-port"}, {s.options.Ports.Postgres, "--postgres-port"}, {s.options.Ports.Twilio, "--twilio-port"},
 		{s.options.Ports.SendGrid, "--sendgrid-port"}, {s.options.Ports.SMTP, "--smtp-port"}, {s.options.Ports.CrowdStrike, "--crowdstrike-port"},
-		{s.options.Ports.SMTPSteering, "--smtp-steering-port"}, {s.options.Ports.EDR, "--edr-port"},
-	} {
+		{s.options.Ports.SMTPSteering, "--smtp-steering-port"},
+	}
+	if first := s.options.Ports.EDR; first != 0 {
+		for n := range edr.Products() {
+			ports = append(ports, setting{first + n, "--edr-port"})
+		}
+	}
+	for _, p := range ports {
 		if p.port == 0 {
 			continue
 		}
@@ -266,7 +274,8 @@ func (s *Stack) startSimulators(ctx context.Context) (err error) {
 		TwilioAccountSID: s.keys.TwilioSID, TwilioAuthToken: s.keys.TwilioToken, TwilioFrom: twilioFrom,
 		SendGridAPIKey: s.keys.SendGridKey, SendGridFrom: sendGridFrom,
 		SendGridWebhookURL: s.appURL() + "/hooks/sendgrid/events", SendGridWebhookKey: s.keys.webhook,
-		TwilioInboundTextURL: s.appURL() + "/hooks/twilio/text", SMTPAddr: at(p.SMTP), SMTPSteeringAddr: at(p.SMTPSteering), EDRPort: p.EDR, SMTPUser: smtpUser, SMTPPassword: s.keys.SMTPPassword,
+		TwilioInboundTextURL: s.appURL() + "/hooks/twilio/text", SMTPAddr: at(p.SMTP), SMTPSteeringAddr: at(p.SMTPSteering),
+		SMTPUser: smtpUser, SMTPPassword: s.keys.SMTPPassword, EDRPort: p.EDR,
 		CrowdStrikeClientID: s.keys.FalconID, CrowdStrikeClientSecret: s.keys.FalconSecret,
 	})
 	return err

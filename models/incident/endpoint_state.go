@@ -35,5 +35,6 @@ type EndpointState struct {
 	HeldBy              []EndpointID     `json:"held_by,omitempty"`    // of other incidents, for which a released device stays isolated
 	Looks               int              `json:"looks,omitempty"`      // at the device since its release was confirmed
 	Looked              int              `json:"looked,omitempty"`     // the number of the last look that was asked for and done
+	ToldAgain           int              `json:"told_again,omitempty"` // the number of the last look that made everything be reported anew
 	LookAfter           models.Duration  `json:"look_after,omitempty"` // the pause that a look which failed asks for before the next
 }

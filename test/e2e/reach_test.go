@@ -66,11 +66,14 @@ func TestTheNextContactIsCalledWhateverHappensOnThePhone(t *testing.T) {
 			if len(s.callsTo(1)) != 1 || len(s.callsTo(2)) != 0 {
 				t.Errorf("%d and %d calls to the second and the third contact, want 1 and 0", len(s.callsTo(1)), len(s.callsTo(2)))
 			}
-			if d := s.deliveryTo(notify.EffectCall, 0); d == nil || d.Outcome != string(want) {
+			s.await("the outcomes of both calls in the ledger, which nobody waits for", func() (bool, error) {
+				first, second := s.deliveryTo(notify.EffectCall, 0), s.deliveryTo(notify.EffectCall, 1)
+				return first != nil && first.Outcome != "" && second != nil && second.Outcome != "", nil
+			})
+			if d := s.deliveryTo(notify.EffectCall, 0); d.Outcome != string(want) {
 				t.Errorf("the delivery of the first call is %+v, want the outcome %s", d, want)
 			}
-			d := s.deliveryTo(notify.EffectCall, 1)
-			if d == nil || d.AcknowledgedBy != s.contacts[1].ID || d.How != "key press 1" || d.Outcome != "acknowledged" {
+			if d := s.deliveryTo(notify.EffectCall, 1); d.AcknowledgedBy != s.contacts[1].ID || d.How != "key press 1" || d.Outcome != "acknowledged" {
 				t.Errorf("the delivery of the acknowledged call is %+v", d)
 			}
 			if rejected := len(openTasks(s.current(), incident.TaskRejected)) == 1; rejected != (persona == "invalid") {
