@@ -37,6 +37,8 @@ var matrix = map[string]string{
 	"verify-channel":          "401 2 2 2 403 403 403 404",
 	"test-channel":            "401 2 2 2 403 403 403 404",
 	"confirm-channel":         "401 2 2 2 403 403 403 404",
+	"confirm-approver":        "401 409 409 409 403 403 2 404",
+	"revoke-approver":         "401 409 409 409 403 403 2 404",
 	"list-contact-deliveries": "401 2 2 2 403 403 403 404",
 	"get-plan":                "401 2 2 2 2 2 2 404",
 	"check-go-live":           "401 2 2 2 2 2 2 404",
@@ -183,6 +185,8 @@ func (w *world) completed(operation string, body map[string]any, contact uuid.UU
 		body["alerts"] = []string{w.alert()}
 	case "ask-question":
 		body["deadline"] = time.Now().Add(time.Hour)
+	case "confirm-approver":
+		body["phone"], body["email"] = "+12025550100", "ada@acme.example"
 	case "confirm-channel":
 		body["code"] = w.code(contact, models.ChannelSMS)
 	}

@@ -34,6 +34,8 @@ var permissions = addCommands(map[string][]models.Role{
 	"verify-channel":          staff,
 	"test-channel":            staff,
 	"confirm-channel":         staff,
+	"confirm-approver":        {models.RoleAdmin},
+	"revoke-approver":         {models.RoleAdmin},
 	"list-contact-deliveries": staff,
 	"get-plan":                everyone,
 	"check-go-live":           everyone,

@@ -61,7 +61,7 @@ func (s *Store) Pooled(ctx context.Context) (role, client string, err error) {
 // Rows returns an empty value of every row struct.
 func Rows() []any {
 	return []any{
-		&clientRow{}, &contactRow{}, &userRow{}, &tokenRow{}, &alertRow{}, &payloadRow{}, &receiptRow{},
+		&clientRow{}, &contactRow{}, &approverRow{}, &wrongPINRow{}, &userRow{}, &tokenRow{}, &alertRow{}, &payloadRow{}, &receiptRow{},
 		&incidentRow{}, &eventRow{}, &revisionRow{}, &decisionRow{}, &markRow{}, &statementRow{}, &effectRow{}, &effectStateRow{}, &codeRow{}, &checkRow{}, &authorityRow{},
 		&edrCredentialsRow{}, &switchRow{}, &passRow{}, &auditRow{}, &commandRow{}, &alarmRow{}, &processRow{}, &leaseRow{}, &factRow{},
 	}

@@ -30,6 +30,7 @@ type incidentWorkflow struct {
 	room       incident.Room // that the incident takes
 	backed     bool          // see changeStatementsBacked
 	acts       bool          // see changeActsAcknowledge
+	confirmed  bool          // see changeApproversConfirmed
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -50,6 +51,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	version := workflow.GetVersion(ctx, changeBounded, workflow.DefaultVersion, messagesCounted)
 	w.backed, w.acts = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeActsAcknowledge)
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
+	w.confirmed = hasChange(ctx, changeApproversConfirmed)
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {

@@ -41,6 +41,10 @@ const (
 	// changeDeviceFoundForRuling: a device that was released before anything was done to it is found when it is to be
 	// isolated again. Before, the response authority waited for it for ever.
 	changeDeviceFoundForRuling = "device-found-for-ruling"
+	// changeApproversConfirmed: only contacts approve on the phone whom an admin of the client let approve, and whom the
+	// one who asked did not make. Before, every contact with a verified number did. Whoever hears in such a call which
+	// incident it is about acknowledges the incident.
+	changeApproversConfirmed = "approvers-confirmed"
 )
 
 // Versions of changeBounded.
