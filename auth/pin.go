@@ -7,12 +7,9 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// pinCost makes one try of a PIN take about a quarter of a second.
-const pinCost = 12
-
-// HashPIN returns what is kept of a PIN.
+// HashPIN returns what is kept of a PIN: a slow hash.
 func HashPIN(pin string) (string, error) {
-	hash, err := bcrypt.GenerateFromPassword([]byte(pin), pinCost)
+	hash, err := bcrypt.GenerateFromPassword([]byte(pin), bcrypt.DefaultCost)
 	if err != nil {
 		return "", fmt.Errorf("hash PIN: %w", err)
 	}
