@@ -117,6 +117,7 @@ type PlanInput struct {
 	Notification notify.Notification
 	Waiting      []notify.Notification // the contact of one of these gets no second message over its channel
 	Approval     bool                  // the calls are about an approval
+	AskedBy      *models.Actor         `json:",omitempty"` // see notify.ApprovalCall
 }
 
 // PlanRecipients returns who is reached, how and when: ids only. It puts messages that wait for a contact's hours into
@@ -129,6 +130,13 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan
 		}
 		plan := d.Plan(in.Severity, in.At).Without(in.Waiting)
 		if in.Approval {
+			if in.AskedBy != nil {
+				made, err := tx.ContactsMadeBy(*in.AskedBy)
+				if err != nil {
+					return notify.Plan{}, err
+				}
+				d = d.Approvers(made)
+			}
 			plan.Calls = d.Callable(in.Severity, in.At)
 		}
 		for _, m := range plan.Messages {
@@ -320,7 +328,8 @@ type StatementInput struct {
 	Reference models.Reference
 	Contact   uuid.UUID
 	Key       notify.Key
-	Approval  string // "" for an acknowledgement
+	Approval  string        // "" for an acknowledgement
+	AskedBy   *models.Actor `json:",omitempty"` // see notify.ApprovalCall
 }
 
 // Statement is what the store knows of a contact's statement.
@@ -328,6 +337,8 @@ type Statement struct {
 	Known  bool   // the contact's own row says the same
 	Seq    int    // of the last event that the store had then; of the last such row
 	Person string // see models.PersonOf
+	// Refused says why the contact may not approve, as things are now; "" when they may, or nothing was approved.
+	Refused string `json:",omitempty"`
 }
 
 // FindStatement looks for the contact's own row behind a statement: of the same contact, key and matter.
@@ -346,19 +357,37 @@ func (r *Records) FindStatement(ctx context.Context, in StatementInput) (found S
 			return nil
 		}
 		c, err := tx.Contact(in.Contact)
-		if in.Approval != "" && !c.RemovedAt.IsZero() { // who is no contact any more does not speak for the client
-			found = Statement{}
+		if err != nil {
 			return err
 		}
+		if in.Approval != "" && !c.RemovedAt.IsZero() { // who is no contact any more does not speak for the client
+			found = Statement{}
+			return nil
+		}
 		found.Person = c.Person()
+		if in.AskedBy != nil && in.Approval != "" && in.Key == notify.KeyAcknowledge {
+			found.Refused, err = whyNoApprover(tx, c, *in.AskedBy)
+		}
 		return err
 	})
 	return found, err
 }
 
+// whyNoApprover returns why a contact may not approve what somebody asked for, "" when they may.
+func whyNoApprover(tx *store.Tx, c models.Contact, by models.Actor) (string, error) {
+	if c.Approver == nil {
+		return "no admin of the client lets this contact, as they are reached now, approve", nil
+	}
+	made, err := tx.ContactsMadeBy(by)
+	if err == nil && made[c.ID] {
+		return "whoever asked for this made, changed or verified the contact", nil
+	}
+	return "", err
+}
+
 func (in StatementInput) isSaidIn(s store.Statement) bool {
-	approval := "" // of a text: whoever sends its code back acknowledges
-	if s.Key != notify.KeyReply {
+	approval := "" // whoever sends the code of a text back, or hears the reference, acknowledges
+	if s.Key != notify.KeyReply && s.Key != notify.KeyHeard {
 		approval, _ = notify.ApprovalOf(s.Effect, in.Reference)
 	}
 	return s.Key == in.Key && approval == in.Approval

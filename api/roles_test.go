@@ -38,6 +38,8 @@ var matrix = map[string]string{
 	"verify-channel":          "401 2 2 2 403 403 2 404 404 403",
 	"test-channel":            "401 2 2 2 403 403 2 404 404 403",
 	"confirm-channel":         "401 2 2 2 403 403 2 404 404 403",
+	"confirm-approver":        "401 409 409 409 403 403 2 404 404 403",
+	"revoke-approver":         "401 409 409 409 403 403 2 404 404 403",
 	"list-contact-deliveries": "401 2 2 2 403 403 403 404 404 403",
 	"get-plan":                "401 2 2 2 2 2 2 404 404 403",
 	"check-go-live":           "401 2 2 2 2 2 2 404 404 403",
@@ -218,6 +220,8 @@ func (w *world) completed(operation string, body map[string]any, contact uuid.UU
 		body["source"] = "integration" // the one that a machine of the client may name
 	case "update-soc-user":
 		body["clients"] = []int{w.acme.Number}
+	case "confirm-approver":
+		body["phone"], body["email"] = "+12025550100", "ada@acme.example"
 	case "confirm-channel":
 		body["code"] = w.code(contact, models.ChannelSMS)
 	}

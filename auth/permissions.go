@@ -42,6 +42,8 @@ var permissions = addCommands(map[string][]models.Role{
 	"verify-channel":          contactManagers,
 	"test-channel":            contactManagers,
 	"confirm-channel":         contactManagers,
+	"confirm-approver":        {models.RoleAdmin},
+	"revoke-approver":         {models.RoleAdmin},
 	"list-contact-deliveries": staff,
 	"get-plan":                everyone,
 	"check-go-live":           everyone,

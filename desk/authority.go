@@ -115,27 +115,32 @@ func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version
 	return signed, err
 }
 
-// DryRun returns the ruling of the response authority of the client with a number on a request that nobody has made. at
-// is read as Plan reads it. version is the one to try, signed or not; 0 is the one that holds. NotFound: the version
-// does not exist, or the client is not the user's.
-func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authority.Request, at string, version int) (authority.Ruling, error) {
+// DryRun returns the ruling of the response authority of the client with a number on a request that nobody has made, and
+// how many approvers would be called about it. at is read as Plan reads it. version is the one to try, signed or not; 0 is
+// the one that holds. NotFound: the version does not exist, or the client is not the user's.
+func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authority.Request, at string, version int,
+) (ruling authority.Ruling, approvers int, err error) {
 	if err := auth.Allow("dry-run-response-authority", u.Role); err != nil {
-		return authority.Ruling{}, err
+		return ruling, 0, err
 	}
-	return store.Run(d.inClient(ctx, u, number), func(tx *store.Tx) (authority.Ruling, error) {
+	err = d.inClient(ctx, u, number)(func(tx *store.Tx) error {
 		directory, err := tx.Directory()
 		if err != nil {
-			return authority.Ruling{}, err
+			return err
 		}
 		if r.At, err = momentIn(directory.Zone, at, tx.Now()); err != nil {
-			return authority.Ruling{}, err
+			return err
 		}
 		a, err := versionToTry(tx, version)
 		if err != nil {
-			return authority.Ruling{}, err
+			return err
 		}
-		return a.Evaluate(r, directory.Zone, directory.Business), nil
+		if ruling = a.Evaluate(r, directory.Zone, directory.Business); ruling.Decision.Asks() {
+			approvers = len(directory.Approvers(nil).Callable(r.Severity, r.At))
+		}
+		return nil
 	})
+	return ruling, approvers, err
 }
 
 // versionToTry returns a version as if it were signed, or with 0 the one that holds.

@@ -127,14 +127,14 @@ func checkYear(t time.Time) (time.Time, error) {
 }
 
 // GoLive checks whether the client with a number can go live: Watchfire can notify it and reach its EDR, and the client
-// has signed a response authority. NotFound also when the client is not the user's.
+// has signed a response authority and let somebody approve whenever that has it asked. NotFound also when the client is not the user's.
 func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, error) {
 	if err := auth.Allow("check-go-live", u.Role); err != nil {
 		return GoLive{}, err
 	}
 	var directory notify.Directory
 	var edr models.EDRStatus
-	var authority authority.Authority
+	var signed authority.Authority
 	err := d.inClient(ctx, u, number)(func(tx *store.Tx) (err error) {
 		if directory, err = tx.Directory(); err != nil {
 			return err
@@ -142,7 +142,7 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 		if edr, err = tx.EDRStatus(); err != nil {
 			return err
 		}
-		authority, err = tx.Authority()
+		signed, err = tx.Authority()
 		return err
 	})
 	if err != nil {
@@ -153,7 +153,7 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 		swap = append(swap, contact.ID.String(), contact.Name)
 	}
 	speak := strings.NewReplacer(swap...)
-	g := GoLive{Ready: true, Checks: append(directory.GoLive(), edr.GoLive(), authority.GoLive())}
+	g := GoLive{Ready: true, Checks: append(directory.GoLive(), edr.GoLive(), signed.GoLive(), directory.GoLiveApprovers(askingRules(signed)))}
 	for _, f := range g.Checks {
 		g.Ready = g.Ready && f.Passed
 		for n := range f.Details {
@@ -161,6 +161,23 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 		}
 	}
 	return g, nil
+}
+
+// askingRules returns the rules of a response authority that have the client asked.
+func askingRules(a authority.Authority) (asking []notify.AskingRule) {
+	for _, rule := range a.Rules {
+		if !rule.Decision.Asks() {
+			continue
+		}
+		severities := rule.Severities
+		if len(severities) == 0 {
+			severities = models.Severities()
+		}
+		asking = append(asking, notify.AskingRule{
+			Name: rule.Name, Severities: severities, Business: rule.Hours != authority.HoursOutside, Outside: rule.Hours != authority.HoursBusiness,
+		})
+	}
+	return asking
 }
 
 // CallerCode returns the code that proves at present that a call to the client with a number is Watchfire's. NotFound

@@ -34,12 +34,21 @@ type Contact struct {
 	Hours            Hours                 `json:"hours,omitempty"`
 	HoursForCritical bool                  `json:"hours_for_critical,omitempty"`
 	Verified         map[Channel]time.Time `json:"verified,omitempty"`  // channels that were proven to reach them, and when
+	Approver         *Approver             `json:"approver,omitempty"`  // who let them approve on the phone; nil: nobody
 	RemovedAt        time.Time             `json:"removed_at,omitzero"` // kept only for what names them
 	EmailBefore      string                `json:"-"`                   // as it is stored, in a row from before addresses had one form
 }
 
 // Person names the human behind the contact, see PersonOf.
 func (c Contact) Person() string { return PersonOf(c.Email, c.EmailBefore) }
+
+// Approver is the word of an admin of the client that a contact may approve on the phone. It ends when the contact is
+// reached elsewhere, or removed.
+type Approver struct {
+	By  uuid.UUID `json:"by"` // the admin
+	At  time.Time `json:"at"`
+	PIN bool      `json:"pin"` // a PIN is asked for
+}
 
 // Address returns where a channel reaches the contact: the mail address or the phone number.
 func (c Contact) Address(ch Channel) string {
@@ -51,6 +60,12 @@ func (c Contact) Address(ch Channel) string {
 
 // Has reports whether the contact may be reached over a channel.
 func (c Contact) Has(ch Channel) bool { return slices.Contains(c.Channels, ch) }
+
+// MayBeAsked reports whether the contact can be called for an approval in an incident of a severity: their number is
+// verified.
+func (c Contact) MayBeAsked(s Severity) bool {
+	return slices.Contains(c.Severities, s) && c.Has(ChannelVoice) && !c.Verified[ChannelVoice].IsZero()
+}
 
 // After returns the channel to try when one failed, and whether there is one: text follows mail, a call follows text,
 // and a text follows a call that nobody answered.

@@ -212,7 +212,13 @@ func (p *pass) restartApprovalCalls(ctx context.Context, i incident.Incident, e 
 	if now == nil || !now.Approval.IsAnswerable() || now.Approval.Asked != e.Approval.Asked {
 		return nil
 	}
-	calls := l.Directory.Callable(l.Incident.PublishedSeverity, l.ReadAt)
+	made, err := store.Run(p.Store.InClient(ctx, store.SOC, i.ClientID), func(tx *store.Tx) (map[uuid.UUID]bool, error) {
+		return tx.ContactsMadeBy(now.RequestedBy)
+	})
+	if err != nil {
+		return err
+	}
+	calls := l.Directory.Approvers(made).Callable(l.Incident.PublishedSeverity, l.ReadAt)
 	if len(calls) == 0 {
 		return nil
 	}
@@ -221,7 +227,9 @@ func (p *pass) restartApprovalCalls(ctx context.Context, i incident.Incident, e 
 	}
 	a := now.Approval
 	id := i.Reference.ApprovalWorkflowID(a.ID, a.Asked)
-	err = p.startChild(ctx, id, string(i.Reference)+" · calls about approval "+a.ID, models.CallRoundWorkflow, l.Incident.CallsAbout(*now, l.Policy, calls))
+	round := l.Incident.CallsAbout(*now, l.Policy, calls)
+	round.Approval.AskedBy = &now.RequestedBy
+	err = p.startChild(ctx, id, string(i.Reference)+" · calls about approval "+a.ID, models.CallRoundWorkflow, round)
 	if err != nil {
 		return err
 	}

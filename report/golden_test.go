@@ -211,7 +211,12 @@ func TestSpokenTexts(t *testing.T) {
 			speech, err = l.Menu(menu)
 			add(fmt.Sprintf("approval, device, release %t", menu.Release), speech, err)
 		}
-		for _, name := range []string{"already", "over", "key1", "key3", "goodbye", "approved", "denied", "settled"} {
+		for _, menu.Before = range []string{"pin-wrong", ""} {
+			menu.Menu, menu.Host = "approval-pin", ""
+			speech, err = l.Menu(menu)
+			add("approval, PIN after "+menu.Before, speech, err)
+		}
+		for _, name := range []string{"already", "over", "key1", "key3", "goodbye", "approved", "denied", "settled", "pin-over"} {
 			speech, err = l.Sentence(tag, name)
 			add(name, speech, err)
 		}

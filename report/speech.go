@@ -14,13 +14,13 @@ type Speech struct{ Text, Language string }
 // Announcement is the content of a call about an incident. Nothing in it but Host is confidential: no title, no client
 // name.
 type Announcement struct {
-	Menu      string // the block that is said: "menu", "approval-menu" or "approval-details"
+	Menu      string // the block that is said: "menu", "approval-menu", "approval-details" or "approval-pin"
 	Language  string // BCP 47, as the client wrote it
 	Reference models.Reference
 	Severity  models.Severity
 	Drill     bool
 	Code      string // four digits that prove the caller; "" leaves the sentence out
-	Before    string // the sentence said first: "wrong", "again" or ""
+	Before    string // the sentence said first: "wrong", "again", "pin-wrong" or ""
 	Release   bool   // of an approval: a release is asked for, not an isolation
 	Host      string // of "approval-details": the device's name, as the EDR or a person wrote it
 }
@@ -50,7 +50,7 @@ func (d *draft) after(before, block string) string {
 }
 
 // Sentence says one of the sentences that end a call: "already", "over", "key1", "key3", "goodbye", and of
-// approvals "approved", "denied" or "settled".
+// approvals "approved", "denied", "settled" or "pin-over".
 func (l Languages) Sentence(language, name string) (Speech, error) {
 	d := &draft{vocabulary: l.in(language)}
 	return d.speech(d.write("say/" + name))

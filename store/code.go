@@ -106,7 +106,10 @@ func (tx *Tx) Verify(contact uuid.UUID, ch models.Channel, at time.Time) (models
 	if err != nil {
 		return models.Contact{}, problem("verify channel", err)
 	}
-	return row.model(), tx.dropCodes(contact, []models.Channel{ch})
+	if err := tx.dropCodes(contact, []models.Channel{ch}); err != nil {
+		return models.Contact{}, err
+	}
+	return tx.Contact(contact)
 }
 
 func (tx *Tx) code(contact uuid.UUID, ch models.Channel) *gorm.DB {

@@ -31,6 +31,7 @@ type contactRow struct {
 	RemovedAt        *time.Time
 	RequestID        string
 	Fingerprint      string
+	Reach            int `gorm:"->"` // counts the changes of number and address
 }
 
 // TableName names the table.
@@ -116,8 +117,8 @@ func onceByRequest() clause.OnConflict {
 }
 
 // UpdateContact replaces a contact, but for its id and its proven channels, and returns it. A channel that is gone, or
-// that leads to another address now, is no longer proven and its outstanding code is void. NotFound: the client has no
-// such contact, or it was removed.
+// that leads to another address now, is no longer proven and its outstanding code is void. A contact who is reached
+// elsewhere now is no approver any more. NotFound: the client has no such contact, or it was removed.
 func (tx *Tx) UpdateContact(c models.Contact) (models.Contact, error) {
 	row, err := tx.holdContact(c.ID)
 	if err != nil {
@@ -134,7 +135,10 @@ func (tx *Tx) UpdateContact(c models.Contact) (models.Contact, error) {
 	if err != nil {
 		return models.Contact{}, problem("update contact", err)
 	}
-	return row.model(), tx.dropCodes(c.ID, slices.DeleteFunc(channels(), same))
+	if err := tx.dropCodes(c.ID, slices.DeleteFunc(channels(), same)); err != nil {
+		return models.Contact{}, err
+	}
+	return tx.Contact(c.ID)
 }
 
 // RemoveContact takes a contact out of the directory; it stays for the records that name it. Removing it again changes
@@ -168,15 +172,15 @@ func (tx *Tx) holdContact(id uuid.UUID) (contactRow, error) {
 
 // Contacts lists the contacts that are not removed, in calling order.
 func (tx *Tx) Contacts() ([]models.Contact, error) {
-	var rows []contactRow
-	err := tx.of("contacts").Select(contactColumns).Where("removed_at is null").Order("client_id, call_order, id").Find(&rows).Error
-	return each(rows, contactRow.model), problem("list contacts", err)
+	var rows []seenContactRow
+	err := tx.seenContacts().Where("removed_at is null").Order("contacts.client_id, call_order, contacts.id").Find(&rows).Error
+	return each(rows, seenContactRow.model), problem("list contacts", err)
 }
 
 // Contact returns a contact, also one that was removed. NotFound also when it is another client's.
 func (tx *Tx) Contact(id uuid.UUID) (models.Contact, error) {
-	var row contactRow
-	err := tx.of("contacts").Select(contactColumns).Where("id = ?", id).Take(&row).Error
+	var row seenContactRow
+	err := tx.seenContacts().Where("contacts.id = ?", id).Take(&row).Error
 	return row.model(), notFound(problem("read contact", err), "contact")
 }
 
@@ -187,12 +191,12 @@ func (tx *Tx) Directory() (notify.Directory, error) {
 		return notify.Directory{}, err
 	}
 	var rows []struct {
-		Contact  contactRow `gorm:"embedded"`
+		Contact  seenContactRow `gorm:"embedded"`
 		TimeZone string
 		Business document[models.Hours]
 	}
-	err := tx.db.Table("clients").Select(contactColumns+", clients.time_zone, clients.business").
-		Joins("left join contacts on contacts.client_id = clients.id and contacts.removed_at is null").
+	err := tx.db.Table("clients").Select(columnsOfApprover+", clients.time_zone, clients.business").
+		Joins("left join contacts on contacts.client_id = clients.id and contacts.removed_at is null").Joins(withApprover).
 		Where("clients.id = ?", tx.client).Order("contacts.call_order, contacts.id").Find(&rows).Error
 	if err != nil {
 		return notify.Directory{}, problem("read directory", err)
@@ -206,7 +210,7 @@ func (tx *Tx) Directory() (notify.Directory, error) {
 	}
 	d := notify.Directory{Zone: zone, Business: rows[0].Business.V, Contacts: []models.Contact{}}
 	for _, row := range rows {
-		if row.Contact.ID != uuid.Nil { // else the client has no contact
+		if row.Contact.Contact.ID != uuid.Nil { // else the client has no contact
 			d.Contacts = append(d.Contacts, row.Contact.model())
 		}
 	}

@@ -61,7 +61,7 @@ func (s *Store) Pooled(ctx context.Context) (role, client string, err error) {
 // Rows returns an empty value of every row struct.
 func Rows() []any {
 	return []any{
-		&clientRow{}, &contactRow{}, &contactChangeRow{}, &tokenRow{}, &alertRow{}, &payloadRow{}, &receiptRow{},
+		&clientRow{}, &contactRow{}, &contactChangeRow{}, &approverRow{}, &wrongPINRow{}, &tokenRow{}, &alertRow{}, &payloadRow{}, &receiptRow{},
 		&incidentRow{}, &eventRow{}, &revisionRow{}, &decisionRow{}, &markRow{}, &statementRow{}, &effectRow{}, &effectStateRow{}, &codeRow{}, &checkRow{}, &authorityRow{},
 		&edrCredentialsRow{}, &switchRow{}, &passRow{}, &checkpointRow{}, &auditRow{}, &commandRow{}, &accountRow{}, &reachRow{}, &serviceTokenRow{}, &socAuditRow{}, &refusalRow{}, &alarmRow{}, &processRow{}, &leaseRow{}, &factRow{},
 	}

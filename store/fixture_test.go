@@ -229,6 +229,11 @@ func (h *house) everything(te tenant) incident.Incident {
 	})
 	h.as(store.SOC, te, func(tx *store.Tx) error { return tx.AppendAudit(h.change(h.analyst, noon)) })
 	h.as(store.SOC, te, func(tx *store.Tx) error { return tx.AppendContactChange(contactChange(te, models.RoleLead)) })
+	h.as(store.Portal, te, func(tx *store.Tx) error {
+		_, err := tx.ConfirmApprover(te.contact.ID, te.user.ID, "hash", noon)
+		return err
+	})
+	h.as(store.Hooks, te, func(tx *store.Tx) error { return tx.NoteWrongPIN(te.contact.ID, row.Key, 1, noon) })
 	h.as(store.Worker, te, func(tx *store.Tx) error {
 		_, err := tx.PassIsolation(i.Reference, "e1", 1, 1, noon, noon)
 		return err

@@ -86,7 +86,7 @@ func TestGrants(t *testing.T) {
 	nothing(t, ownerURL, "whole rows may be changed", granted+`and privilege_type = 'UPDATE'`)
 	nothing(t, ownerURL, "an insert-only table may be changed", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%'
-		and table_name in ('events', 'report_revisions', 'client_decisions', 'decision_marks', 'contact_statements', 'alert_payloads', 'alert_receipts', 'effect_states', 'user_reach', 'soc_audit_log', 'isolation_switches', 'isolation_passes', 'audit_log',
+		and table_name in ('events', 'report_revisions', 'client_decisions', 'decision_marks', 'contact_statements', 'approvers', 'wrong_pins', 'alert_payloads', 'alert_receipts', 'effect_states', 'user_reach', 'soc_audit_log', 'isolation_switches', 'isolation_passes', 'audit_log',
 		'incident_commands', 'checkpoints')`)
 	nothing(t, ownerURL, "more than the state of users and tokens may be changed, or by others than their managers", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%' and table_name in ('users', 'tokens', 'service_tokens')
@@ -109,14 +109,18 @@ func TestGrants(t *testing.T) {
 		from information_schema.column_privileges where privilege_type = 'SELECT' and grantee like 'watchfire\_%' and grantee <> 'watchfire_worker'
 		and table_name = 'edr_credentials' and (column_name in ('sealed', 'data_key') or grantee <> 'watchfire_soc')
 		and not (column_name in ('client_id', 'vendor', 'updated_at') and grantee = 'watchfire_portal')`)
+	nothing(t, ownerURL, "hashes of PINs may be read by others than the callbacks", `select column_name || ' ' || grantee
+		from information_schema.column_privileges where privilege_type = 'SELECT' and grantee like 'watchfire\_%' and grantee <> 'watchfire_hooks'
+		and table_name = 'approvers' and column_name = 'pin'`)
+	nothing(t, ownerURL, "others than the client may confirm approvers", granted+`and table_name = 'approvers' and grantee <> 'watchfire_portal'`)
 	nothing(t, ownerURL, "others than the SOC may change EDR credentials", `select column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type in ('INSERT', 'UPDATE') and grantee like 'watchfire\_%'
 		and table_name = 'edr_credentials' and grantee <> 'watchfire_soc'`)
 	inserts := ownerTexts(t, ownerURL, granted+`and privilege_type = 'INSERT' and grantee in ('watchfire_portal', 'watchfire_auth', 'watchfire_hooks') order by 1`)
-	want := []string{"audit_log insert watchfire_auth", "audit_log insert watchfire_portal", "channel_checks insert watchfire_portal", "client_decisions insert watchfire_portal", "contact_changes insert watchfire_portal",
-		"contact_statements insert watchfire_hooks", "contacts insert watchfire_portal", "decision_marks insert watchfire_portal", "effect_states insert watchfire_hooks", "isolation_switches insert watchfire_portal",
+	want := []string{"approvers insert watchfire_portal", "audit_log insert watchfire_auth", "audit_log insert watchfire_portal", "channel_checks insert watchfire_portal", "client_decisions insert watchfire_portal",
+		"contact_changes insert watchfire_portal", "contact_statements insert watchfire_hooks", "contacts insert watchfire_portal", "decision_marks insert watchfire_portal", "effect_states insert watchfire_hooks", "isolation_switches insert watchfire_portal",
 		"refusals insert watchfire_auth", "service_tokens insert watchfire_auth", "service_tokens insert watchfire_portal", "soc_audit_log insert watchfire_auth", "tokens insert watchfire_auth", "user_reach insert watchfire_auth",
-		"users insert watchfire_auth"}
+		"users insert watchfire_auth", "wrong_pins insert watchfire_hooks"}
 	if !slices.Equal(inserts, want) {
 		t.Errorf("inserts of portal, auth and hooks: got %v, want %v", inserts, want)
 	}

@@ -156,12 +156,13 @@ func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPre
 	}
 }
 
-// isTheirs reports whether the contact's own row backs a key press. One without is the incident's to record. One that
-// seems to be from before the calls is the incident's to judge: the store may have been behind.
+// isTheirs reports whether the contact's own row backs a key press. One without is the incident's to record, and so is
+// the approval of a contact who may not approve. One that seems to be from before the calls is the incident's to judge:
+// the store may have been behind.
 func (w *callRoundWorkflow) isTheirs(ctx workflow.Context, c *phoneCall, k notify.KeyPress) bool {
 	said := statementInput{ClientID: w.ClientID, Reference: w.Reference, Contact: k.Contact, Key: k.Digit}
 	if w.Approval != nil {
-		said.Approval = w.Approval.ID
+		said.Approval, said.AskedBy = w.Approval.ID, w.Approval.AskedBy
 	}
 	c.hearing, w.hearing = true, w.hearing+1
 	defer func() { c.hearing, w.hearing = false, w.hearing-1 }()
@@ -170,7 +171,7 @@ func (w *callRoundWorkflow) isTheirs(ctx workflow.Context, c *phoneCall, k notif
 	switch {
 	case err != nil:
 		return false
-	case known && found.Seq >= w.Answers:
+	case known && found.Seq >= w.Answers && found.Refused == "":
 		return true
 	case known && w.Approval != nil:
 		w.signalIncident(ctx, models.SignalPhoneConsent, w.consent(k))

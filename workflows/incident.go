@@ -33,6 +33,7 @@ type incidentWorkflow struct {
 	sees       bool          // see changeRefusalsSeen
 	senders    bool          // see changeSendersMayAct
 	renewing   bool          // an operator asks to go on in a new run
+	confirmed  bool          // see changeApproversConfirmed
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -54,6 +55,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w.backed, w.acts = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeActsAcknowledge)
 	w.sees, w.senders = hasChange(ctx, changeRefusalsSeen), hasChange(ctx, changeSendersMayAct)
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
+	w.confirmed = hasChange(ctx, changeApproversConfirmed)
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {

@@ -65,10 +65,10 @@ func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e incident.Even
 		p := w.state.Incident.Endpoint(d.Endpoint)
 		switch {
 		case p.Approval.Denied != nil:
-			w.endTask(ctx, incident.TaskApprovalUnanswered, d.Approval)
+			w.endApprovalTasks(ctx, d.Approval)
 			w.openTask(ctx, incident.TaskDenied, p.ID, "endpoint "+p.ID+": "+d.Ruling.Rule)
 		case p.IsPermitted():
-			w.endTask(ctx, incident.TaskApprovalUnanswered, d.Approval)
+			w.endApprovalTasks(ctx, d.Approval)
 		case p.Approval.IsAnswerable():
 			w.approving.toCall = append(w.approving.toCall, d.Approval)
 		case p.Approval.IsOpen():
@@ -88,16 +88,34 @@ func (w *incidentWorkflow) approvalChanged(ctx workflow.Context, e incident.Even
 		}
 	case *incident.ReleaseRequested:
 		w.endWithdrawnTasks(ctx)
+	case *incident.TaskDone:
+		w.callAgain(e.Actor, d.ID)
 	case *incident.ApprovalDenied:
-		w.endTask(ctx, incident.TaskApprovalUnanswered, d.Approval)
+		w.endApprovalTasks(ctx, d.Approval)
 		w.openTask(ctx, incident.TaskDenied, d.Approval, "approval "+d.Approval+" was denied by the client")
 	}
+}
+
+// callAgain has contacts called about an approval that nobody could be called about, because a person of the SOC ended the
+// task about that.
+func (w *incidentWorkflow) callAgain(by models.Actor, task string) {
+	for _, t := range w.state.Incident.Tasks {
+		if t.ID == task && t.Kind == incident.TaskNoApprover && by.Side == models.SideSOC && w.openApproval(t.Effect) != nil {
+			w.approving.toCall = append(w.approving.toCall, t.Effect)
+		}
+	}
+}
+
+// endApprovalTasks ends the tasks about an approval that was answered.
+func (w *incidentWorkflow) endApprovalTasks(ctx workflow.Context, approval string) {
+	w.endTask(ctx, incident.TaskApprovalUnanswered, approval)
+	w.endTask(ctx, incident.TaskNoApprover, approval)
 }
 
 // endWithdrawnTasks ends the tasks about approvals that no endpoint needs any more.
 func (w *incidentWorkflow) endWithdrawnTasks(ctx workflow.Context) {
 	for _, t := range w.state.Incident.Tasks {
-		about := t.Kind == incident.TaskApprovalUnanswered || t.Kind == incident.TaskApprovalWaiting
+		about := t.Kind == incident.TaskApprovalUnanswered || t.Kind == incident.TaskApprovalWaiting || t.Kind == incident.TaskNoApprover
 		if about && !t.Done && w.state.Incident.EndpointOfApproval(t.Effect) == nil {
 			w.endTask(ctx, t.Kind, t.Effect)
 		}
@@ -151,20 +169,42 @@ func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval stri
 	}
 }
 
-// startApprovalRound starts the calls. It reports false when there is nobody to call, or the approval is no longer
-// open.
+// startApprovalRound starts the calls. It reports false when there is nobody to call, which the SOC is told, or the
+// approval is no longer open.
 func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval string, round int) bool {
 	i := w.state.Incident
-	p, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Approval: true})
+	by := w.askedBy(w.openApproval(approval))
+	p, err := planRecipients(ctx, planInput{
+		ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Approval: true, AskedBy: by,
+	})
 	e := w.openApproval(approval)
-	if err != nil || e == nil || len(p.Calls) == 0 {
+	if err != nil || e == nil {
 		return false
 	}
+	if len(p.Calls) == 0 {
+		if w.confirmed {
+			w.openTask(ctx, incident.TaskNoApprover, approval, "nobody can be called who may give approval "+approval+
+				" on the phone; responders and admins of the client can give it over the API")
+		}
+		return false
+	}
+	w.endTask(ctx, incident.TaskNoApprover, approval)
 	w.state.ApprovalRounds[approval] = round
 	w.approving.endsItself[approval] = false
+	calls := i.CallsAbout(*e, w.state.Policy, p.Calls)
+	calls.Approval.AskedBy = by
 	w.startChild(ctx, i.Reference.ApprovalWorkflowID(approval, round), fmt.Sprintf("%s · calls about approval %s", i.Reference, approval), models.CallRoundWorkflow,
-		i.CallsAbout(*e, w.state.Policy, p.Calls))
+		calls)
 	return true
+}
+
+// askedBy returns who asked for what is to be approved on an endpoint. nil: the answer of every contact counts.
+func (w *incidentWorkflow) askedBy(e *incident.Endpoint) *models.Actor {
+	if !w.confirmed || e == nil {
+		return nil
+	}
+	by := e.RequestedBy
+	return &by
 }
 
 // handlePhoneConsent takes a contact's key press about an approval, or the report that the calls have ended.
@@ -242,29 +282,31 @@ func (w *incidentWorkflow) actOnDeadline(ctx workflow.Context, d deadline, chang
 	case d.askAgain:
 		return w.evaluateAuthority(ctx, *e)
 	}
-	next, err := w.askAgainAt(ctx, e.Approval.AskedAt)
+	next, err := w.askAgainAt(ctx, *e)
 	if err == nil && !changed() {
 		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ApprovalExpired{Approval: d.approval, NextAskAt: next}))
 	}
 	return err
 }
 
-// askAgainAt returns when an approval that was asked for at a moment and not answered is asked for again: by the
+// askAgainAt returns when the approval of an endpoint, which nobody answered, is asked for again: by the
 // reminder rule or, when nobody could be reached while it was open, as soon as somebody can be.
-func (w *incidentWorkflow) askAgainAt(ctx workflow.Context, asked time.Time) (time.Time, error) {
+func (w *incidentWorkflow) askAgainAt(ctx workflow.Context, e incident.Endpoint) (time.Time, error) {
 	now := workflow.Now(ctx)
-	at, err := w.firstReachable(ctx, asked)
+	at, err := w.firstReachable(ctx, e, e.Approval.AskedAt)
 	if err != nil || !at.Before(now) {
 		return at, err
 	}
-	return w.firstReachable(ctx, now.Add(w.state.Policy.Reminder(w.state.Incident.PublishedSeverity)))
+	return w.firstReachable(ctx, e, now.Add(w.state.Policy.Reminder(w.state.Incident.PublishedSeverity)))
 }
 
 // firstReachable returns when the first contact can be reached about an approval that is asked for at a moment. It
 // returns that moment itself when nobody ever can be.
-func (w *incidentWorkflow) firstReachable(ctx workflow.Context, at time.Time) (time.Time, error) {
+func (w *incidentWorkflow) firstReachable(ctx workflow.Context, e incident.Endpoint, at time.Time) (time.Time, error) {
 	i := w.state.Incident
-	p, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: at, Approval: true})
+	p, err := planRecipients(ctx, planInput{
+		ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: at, Approval: true, AskedBy: w.askedBy(&e),
+	})
 	if err != nil || len(p.Calls) > 0 || len(p.Messages) == 0 {
 		return at, err
 	}

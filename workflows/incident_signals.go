@@ -114,6 +114,10 @@ func (w *incidentWorkflow) awaitMessage(ctx workflow.Context, in []inbox) (n int
 // handleKeyPress takes the key press of a human on the phone. It comes here when the round that placed the call is
 // over, or did not find the contact's own row behind it.
 func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPress) {
+	if k.Digit == notify.KeyHeard {
+		w.handleHeard(ctx, k)
+		return
+	}
 	approval, _ := notify.ApprovalOf(k.Effect, w.state.Incident.Reference)
 	if !w.backed && k.Digit != notify.KeyAcknowledge {
 		return
@@ -126,6 +130,16 @@ func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPres
 	defer func() { w.unfinished-- }()
 	report := outcomeInput{ClientID: w.state.Incident.ClientID, Effect: k.Effect, Outcome: string(notify.OutcomeAcknowledged), By: k.Contact, How: keyPress1}
 	w.logIfRefused(ctx, setOutcome(ctx, report))
+}
+
+// handleHeard takes the word that a human heard in a call about an approval which incident it is about.
+func (w *incidentWorkflow) handleHeard(ctx workflow.Context, k notify.KeyPress) {
+	if !w.confirmed {
+		return
+	}
+	if ok, _ := w.isBacked(ctx, statement{k.Contact, notify.KeyHeard, ""}); ok {
+		w.recordAcknowledgement(ctx, k.Contact, "voice", "key press 1 in a call about an approval")
+	}
 }
 
 // handleTextReply takes a human's answer to a text, proven by the code that was in it.

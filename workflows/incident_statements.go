@@ -18,7 +18,8 @@ type statement struct {
 
 // isBacked reports whether the contact's own row stands behind a statement, and who the contact is (see PersonOf). A
 // statement without one is recorded as rejected: somebody else sent it. So is one from before the question that it
-// answers was put, as far as the store had that. A run from before statements were kept takes every one.
+// answers was put, as far as the store had that, and the approval of a contact who may not approve. A run from before
+// statements were kept takes every one.
 func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bool, person string) {
 	if !w.backed {
 		return true, ""
@@ -28,6 +29,7 @@ func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bo
 	defer func() { w.unfinished--; w.lookingUp-- }()
 	found, err := findStatement(ctx, statementInput{
 		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, Contact: said.contact, Key: said.key, Approval: said.approval,
+		AskedBy: w.askedBy(w.openApproval(said.approval)),
 	})
 	answers := w.state.Incident.AlarmSeq
 	if e := w.openApproval(said.approval); e != nil {
@@ -38,6 +40,8 @@ func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bo
 	case err != nil:
 		workflow.GetLogger(ctx).Error("a contact's statement cannot be looked up", "error", err)
 		return false, ""
+	case found.Refused != "" && w.confirmed:
+		reason = found.Refused
 	case found.Known && (found.Seq >= answers || w.gated && answers > w.recording.recorded): // the store was behind
 		return true, found.Person
 	case found.Known:

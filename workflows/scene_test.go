@@ -53,8 +53,10 @@ type story struct {
 	actions  []string // the keys of the actions sent to the EDR
 	decided  map[string]bool
 	disabled map[string]bool // users who may not act any more
-	unsaid   bool            // what contacts are said to have said has no row
-	saidAt   func() int      // Seq of the last event that the store had when a contact spoke; nil: all of them
+	maker    string          // the user who made the contact made
+	made     uuid.UUID
+	unsaid   bool       // what contacts are said to have said has no row
+	saidAt   func() int // Seq of the last event that the store had when a contact spoke; nil: all of them
 	requests int
 
 	batches  []activities.RecordInput
@@ -95,7 +97,16 @@ type sent struct {
 func contact(id uuid.UUID, order int) models.Contact {
 	return models.Contact{ID: id, Order: order, Phone: fmt.Sprintf("+4930555010%d", order), Severities: models.Severities(),
 		Channels: []models.Channel{models.ChannelEmail, models.ChannelVoice},
-		Verified: map[models.Channel]time.Time{models.ChannelVoice: time.Unix(1, 0)}}
+		Verified: map[models.Channel]time.Time{models.ChannelVoice: time.Unix(1, 0)}, Approver: &models.Approver{}}
+}
+
+// mayApprove returns the directory of those who may approve what a user asked for.
+func (s *story) mayApprove(by models.Actor) notify.Directory {
+	made := map[uuid.UUID]bool{}
+	if by.ID != "" && by.ID == s.maker {
+		made[s.made] = true
+	}
+	return s.directory.Approvers(made)
 }
 
 func newStory(t *testing.T) *story {
@@ -184,7 +195,11 @@ func (s *story) world() {
 		}
 		p := s.directory.Plan(in.Severity, in.At).Without(in.Waiting)
 		if in.Approval {
-			p.Calls = s.directory.Callable(in.Severity, in.At)
+			d := s.directory
+			if in.AskedBy != nil {
+				d = s.mayApprove(*in.AskedBy)
+			}
+			p.Calls = d.Callable(in.Severity, in.At)
 		}
 		return p, nil
 	})
@@ -276,7 +291,11 @@ func (s *story) world() {
 		if s.saidAt != nil {
 			seq = s.saidAt()
 		}
-		return activities.Statement{Known: !s.unsaid, Seq: seq, Person: person}, nil
+		out := activities.Statement{Known: !s.unsaid, Seq: seq, Person: person}
+		if in.AskedBy != nil && in.Key == notify.KeyAcknowledge && !slices.ContainsFunc(s.mayApprove(*in.AskedBy).Contacts, func(c models.Contact) bool { return c.ID == in.Contact }) {
+			out.Refused = "may not approve"
+		}
+		return out, nil
 	})
 	s.env.OnActivity(records.SetOutcome, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.OutcomeInput) error {
 		s.mu.Lock()

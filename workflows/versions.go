@@ -51,6 +51,10 @@ const (
 	// nothing is permitted for is then found anew. Before, what was told to the run that was reset was lost: the response
 	// authority waited for a device that had been found, for ever.
 	changeToldAgain = "told-again"
+	// changeApproversConfirmed: only contacts approve on the phone whom an admin of the client let approve, and whom the
+	// one who asked did not make. Before, every contact with a verified number did. Whoever hears in such a call which
+	// incident it is about acknowledges the incident.
+	changeApproversConfirmed = "approvers-confirmed"
 )
 
 // Versions of changeBounded.

@@ -124,6 +124,9 @@ type Approval = incident.Approval
 // Approve Example: {"approval":"a1"}
 type Approve = incident.Approve
 
+// Approver The contact may approve on the phone, on the word of an admin of the client.
+type Approver = models.Approver
+
 // AskQuestion Example: {"answers":["yes","no"],"deadline":"2026-03-03T08:15:00Z","text":"Was this sign-in you?"}
 type AskQuestion = incident.AskQuestion
 
@@ -276,6 +279,18 @@ type Comment = incident.Comment
 // CompleteTask Example: {"task":"t1"}
 type CompleteTask = incident.CompleteTask
 
+// ConfirmApprover Example: {"email":"ada@client.example","phone":"+12025550100","pin":"73914620"}
+type ConfirmApprover struct {
+	// Email The address that the contact has, empty for none.
+	Email string `json:"email"`
+
+	// Phone The number that the contact has.
+	Phone string `json:"phone"`
+
+	// Pin The contact enters it on the phone before an approval counts; none when left out.
+	Pin *string `json:"pin,omitempty"`
+}
+
 // ConfirmChannel Example: {"channel":"sms","code":"012345"}
 type ConfirmChannel struct {
 	Channel Channel `json:"channel"`
@@ -389,6 +404,9 @@ type DryRun struct {
 
 // DryRunRuling defines model for DryRunRuling.
 type DryRunRuling struct {
+	// Approvers How many approvers would be called when the client is asked; 0 when it is not.
+	Approvers int `json:"approvers"`
+
 	// Assumes The assumptions under which the ruling on the real device is the same.
 	Assumes []string `json:"assumes"`
 
@@ -1462,6 +1480,9 @@ type CreateContactJSONRequestBody = NewContact
 // UpdateContactJSONRequestBody defines body for UpdateContact for application/json ContentType.
 type UpdateContactJSONRequestBody = NewContact
 
+// ConfirmApproverJSONRequestBody defines body for ConfirmApprover for application/json ContentType.
+type ConfirmApproverJSONRequestBody = ConfirmApprover
+
 // ConfirmChannelJSONRequestBody defines body for ConfirmChannel for application/json ContentType.
 type ConfirmChannelJSONRequestBody = ConfirmChannel
 
@@ -1853,6 +1874,28 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
 	UpdateContact(ctx context.Context, number ClientNumber, id ContactID, body UpdateContactJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ConfirmApproverWithBody Let a contact approve isolations and releases on the phone
+	//
+	// For the client's admins: nobody of the SOC lets a contact approve. The number and the address are those that the
+	// contact has, else 409: when one of them changes, or the contact is removed, the contact may approve no more.
+	// Confirming again replaces the PIN, or takes it away.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-approver (the `ConfirmApprover` operationId).
+	ConfirmApproverWithBody(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfirmApprover Let a contact approve isolations and releases on the phone
+	//
+	// For the client's admins: nobody of the SOC lets a contact approve. The number and the address are those that the
+	// contact has, else 409: when one of them changes, or the contact is removed, the contact may approve no more.
+	// Confirming again replaces the PIN, or takes it away.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-approver (the `ConfirmApprover` operationId).
+	ConfirmApprover(ctx context.Context, number ClientNumber, id ContactID, body ConfirmApproverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ConfirmChannelWithBody Hand in the code that Watchfire sent to a contact
 	//
 	// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
@@ -1882,6 +1925,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/clients/{number}/contacts/{id}/deliveries (the `ListContactDeliveries` operationId).
 	ListContactDeliveries(ctx context.Context, number ClientNumber, id ContactID, params *ListContactDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeApprover Let a contact approve no more
+	//
+	// For the client's admins. Revoking again changes nothing.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/revoke-approver (the `RevokeApprover` operationId).
+	RevokeApprover(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TestChannelWithBody Send a test message over a channel of a contact
 	//
@@ -3291,6 +3341,48 @@ func (c *API) UpdateContact(ctx context.Context, number ClientNumber, id Contact
 	return c.Client.Do(req)
 }
 
+// ConfirmApproverWithBody Let a contact approve isolations and releases on the phone
+//
+// For the client's admins: nobody of the SOC lets a contact approve. The number and the address are those that the
+// contact has, else 409: when one of them changes, or the contact is removed, the contact may approve no more.
+// Confirming again replaces the PIN, or takes it away.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-approver (the `ConfirmApprover` operationId).
+func (c *API) ConfirmApproverWithBody(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmApproverRequestWithBody(c.Server, number, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfirmApprover Let a contact approve isolations and releases on the phone
+//
+// For the client's admins: nobody of the SOC lets a contact approve. The number and the address are those that the
+// contact has, else 409: when one of them changes, or the contact is removed, the contact may approve no more.
+// Confirming again replaces the PIN, or takes it away.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-approver (the `ConfirmApprover` operationId).
+func (c *API) ConfirmApprover(ctx context.Context, number ClientNumber, id ContactID, body ConfirmApproverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmApproverRequest(c.Server, number, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ConfirmChannelWithBody Hand in the code that Watchfire sent to a contact
 //
 // For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
@@ -3341,6 +3433,23 @@ func (c *API) ConfirmChannel(ctx context.Context, number ClientNumber, id Contac
 // Corresponds with GET /api/v1/clients/{number}/contacts/{id}/deliveries (the `ListContactDeliveries` operationId).
 func (c *API) ListContactDeliveries(ctx context.Context, number ClientNumber, id ContactID, params *ListContactDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListContactDeliveriesRequest(c.Server, number, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeApprover Let a contact approve no more
+//
+// For the client's admins. Revoking again changes nothing.
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/revoke-approver (the `RevokeApprover` operationId).
+func (c *API) RevokeApprover(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeApproverRequest(c.Server, number, id)
 	if err != nil {
 		return nil, err
 	}
@@ -6368,6 +6477,60 @@ func NewUpdateContactRequestWithBody(server string, number ClientNumber, id Cont
 	return req, nil
 }
 
+// NewConfirmApproverRequest calls the generic ConfirmApprover builder with application/json body
+func NewConfirmApproverRequest(server string, number ClientNumber, id ContactID, body ConfirmApproverJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfirmApproverRequestWithBody(server, number, id, "application/json", bodyReader)
+}
+
+// NewConfirmApproverRequestWithBody constructs an http.Request for the ConfirmApprover method, with any body, and a specified content type
+func NewConfirmApproverRequestWithBody(server string, number ClientNumber, id ContactID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/contacts/%s/confirm-approver", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewConfirmChannelRequest calls the generic ConfirmChannel builder with application/json body
 func NewConfirmChannelRequest(server string, number ClientNumber, id ContactID, body ConfirmChannelJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -6495,6 +6658,47 @@ func NewListContactDeliveriesRequest(server string, number ClientNumber, id Cont
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRevokeApproverRequest constructs an http.Request for the RevokeApprover method
+func NewRevokeApproverRequest(server string, number ClientNumber, id ContactID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/contacts/%s/revoke-approver", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -10441,6 +10645,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /api/v1/clients/{number}/contacts/{id} (the `UpdateContact` operationId).
 	UpdateContactWithResponse(ctx context.Context, number ClientNumber, id ContactID, body UpdateContactJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateContactResponse, error)
 
+	// ConfirmApproverWithBodyWithResponse Let a contact approve isolations and releases on the phone
+	//
+	// For the client's admins: nobody of the SOC lets a contact approve. The number and the address are those that the
+	// contact has, else 409: when one of them changes, or the contact is removed, the contact may approve no more.
+	// Confirming again replaces the PIN, or takes it away.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-approver (the `ConfirmApprover` operationId).
+	ConfirmApproverWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmApproverResponse, error)
+
+	// ConfirmApproverWithResponse Let a contact approve isolations and releases on the phone
+	//
+	// For the client's admins: nobody of the SOC lets a contact approve. The number and the address are those that the
+	// contact has, else 409: when one of them changes, or the contact is removed, the contact may approve no more.
+	// Confirming again replaces the PIN, or takes it away.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-approver (the `ConfirmApprover` operationId).
+	ConfirmApproverWithResponse(ctx context.Context, number ClientNumber, id ContactID, body ConfirmApproverJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmApproverResponse, error)
+
 	// ConfirmChannelWithBodyWithResponse Hand in the code that Watchfire sent to a contact
 	//
 	// For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
@@ -10472,6 +10698,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/clients/{number}/contacts/{id}/deliveries (the `ListContactDeliveries` operationId).
 	ListContactDeliveriesWithResponse(ctx context.Context, number ClientNumber, id ContactID, params *ListContactDeliveriesParams, reqEditors ...RequestEditorFn) (*ListContactDeliveriesResponse, error)
+
+	// RevokeApproverWithResponse Let a contact approve no more
+	//
+	// For the client's admins. Revoking again changes nothing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/revoke-approver (the `RevokeApprover` operationId).
+	RevokeApproverWithResponse(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*RevokeApproverResponse, error)
 
 	// TestChannelWithBodyWithResponse Send a test message over a channel of a contact
 	//
@@ -12421,6 +12656,61 @@ func (r UpdateContactResponse) ContentType() string {
 	return ""
 }
 
+// ConfirmApproverResponseDefaultHeaders the declared response headers of an HTTP default response for ConfirmApprover
+type ConfirmApproverResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ConfirmApproverResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Contact
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ConfirmApproverResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfirmApproverResponse) GetJSON200() *Contact {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ConfirmApproverResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfirmApproverResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfirmApproverResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfirmApproverResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfirmApproverResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ConfirmChannelResponseDefaultHeaders the declared response headers of an HTTP default response for ConfirmChannel
 type ConfirmChannelResponseDefaultHeaders struct {
 	RetryAfter *int
@@ -12525,6 +12815,61 @@ func (r ListContactDeliveriesResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListContactDeliveriesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RevokeApproverResponseDefaultHeaders the declared response headers of an HTTP default response for RevokeApprover
+type RevokeApproverResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type RevokeApproverResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Contact
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RevokeApproverResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokeApproverResponse) GetJSON200() *Contact {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevokeApproverResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeApproverResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeApproverResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeApproverResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeApproverResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -16848,6 +17193,40 @@ func (c *ClientWithResponses) UpdateContactWithResponse(ctx context.Context, num
 	return ParseUpdateContactResponse(rsp)
 }
 
+// ConfirmApproverWithBodyWithResponse Let a contact approve isolations and releases on the phone
+//
+// For the client's admins: nobody of the SOC lets a contact approve. The number and the address are those that the
+// contact has, else 409: when one of them changes, or the contact is removed, the contact may approve no more.
+// Confirming again replaces the PIN, or takes it away.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-approver (the `ConfirmApprover` operationId).
+func (c *ClientWithResponses) ConfirmApproverWithBodyWithResponse(ctx context.Context, number ClientNumber, id ContactID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmApproverResponse, error) {
+	rsp, err := c.ConfirmApproverWithBody(ctx, number, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmApproverResponse(rsp)
+}
+
+// ConfirmApproverWithResponse Let a contact approve isolations and releases on the phone
+//
+// For the client's admins: nobody of the SOC lets a contact approve. The number and the address are those that the
+// contact has, else 409: when one of them changes, or the contact is removed, the contact may approve no more.
+// Confirming again replaces the PIN, or takes it away.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/confirm-approver (the `ConfirmApprover` operationId).
+func (c *ClientWithResponses) ConfirmApproverWithResponse(ctx context.Context, number ClientNumber, id ContactID, body ConfirmApproverJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmApproverResponse, error) {
+	rsp, err := c.ConfirmApprover(ctx, number, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmApproverResponse(rsp)
+}
+
 // ConfirmChannelWithBodyWithResponse Hand in the code that Watchfire sent to a contact
 //
 // For the SOC and the client's admins. The right code verifies the channel. A wrong code is answered with 422 and counted each time; after
@@ -16896,6 +17275,21 @@ func (c *ClientWithResponses) ListContactDeliveriesWithResponse(ctx context.Cont
 		return nil, err
 	}
 	return ParseListContactDeliveriesResponse(rsp)
+}
+
+// RevokeApproverWithResponse Let a contact approve no more
+//
+// For the client's admins. Revoking again changes nothing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/contacts/{id}/revoke-approver (the `RevokeApprover` operationId).
+func (c *ClientWithResponses) RevokeApproverWithResponse(ctx context.Context, number ClientNumber, id ContactID, reqEditors ...RequestEditorFn) (*RevokeApproverResponse, error) {
+	rsp, err := c.RevokeApprover(ctx, number, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeApproverResponse(rsp)
 }
 
 // TestChannelWithBodyWithResponse Send a test message over a channel of a contact
@@ -19373,6 +19767,52 @@ func ParseUpdateContactResponse(rsp *http.Response) (*UpdateContactResponse, err
 	return response, nil
 }
 
+// ParseConfirmApproverResponse parses an HTTP response from a ConfirmApproverWithResponse call
+func ParseConfirmApproverResponse(rsp *http.Response) (*ConfirmApproverResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfirmApproverResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Contact
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ConfirmApproverResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseConfirmChannelResponse parses an HTTP response from a ConfirmChannelWithResponse call
 func ParseConfirmChannelResponse(rsp *http.Response) (*ConfirmChannelResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -19452,6 +19892,52 @@ func ParseListContactDeliveriesResponse(rsp *http.Response) (*ListContactDeliver
 	switch {
 	case true:
 		var headers ListContactDeliveriesResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevokeApproverResponse parses an HTTP response from a RevokeApproverWithResponse call
+func ParseRevokeApproverResponse(rsp *http.Response) (*RevokeApproverResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeApproverResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Contact
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RevokeApproverResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -29,15 +29,16 @@ func (h *Hooks) voice(c *gin.Context, k call) {
 // question is one stage of a call's script.
 type question struct {
 	script notify.CallScript
-	stage  int // from 1
-	asked  int // how often the call asked for a key with it
+	stage  int  // from 1
+	asked  int  // how often the call asked for a key with it
+	pin    bool // it asks for the PIN of the contact, who has approved at the stage
 }
 
 // questionOf reads which question the human answers, from the address we gave the carrier: it is signed, so it is ours.
 func questionOf(c *gin.Context, script notify.CallScript) question {
 	asked, _ := strconv.Atoi(c.Query("n"))
 	stage, _ := strconv.Atoi(c.Query("stage")) // a script of one stage names none
-	return question{script: script, stage: min(max(stage, 1), len(script.Stages)), asked: asked}
+	return question{script: script, stage: min(max(stage, 1), len(script.Stages)), asked: asked, pin: c.Query("pin") != ""}
 }
 
 // query writes the question into an address, for questionOf to read.
@@ -45,6 +46,9 @@ func (q question) query() string {
 	query := "n=" + strconv.Itoa(q.asked)
 	if len(q.script.Stages) > 1 {
 		query += "&stage=" + strconv.Itoa(q.stage)
+	}
+	if q.pin {
+		query += "&pin=1"
 	}
 	return query
 }
@@ -63,6 +67,11 @@ func (q question) next() question {
 
 // ask says what the call is about and asks for a key. before names a sentence that comes first, "" for none.
 func (h *Hooks) ask(c *gin.Context, k call, q question, before string) {
+	h.askIn(c, k, q, before, twilio.Menu)
+}
+
+// askIn asks a question in the form that the carrier has for its answer.
+func (h *Hooks) askIn(c *gin.Context, k call, q question, before string, form func(twilio.Spoken, string) ([]byte, error)) {
 	h.speak(c, func() ([]byte, error) {
 		p, err := h.readConversation(c, k)
 		if err != nil {
@@ -72,6 +81,9 @@ func (h *Hooks) ask(c *gin.Context, k call, q question, before string) {
 			return h.sentence(p.contact, q.script.Settled)
 		}
 		a := p.announcement(q.current())
+		if q.pin {
+			a.Menu = pinMenu
+		}
 		a.Before = before
 		if a.Code, _, err = auth.CallerCode(p.secret, p.at); err != nil {
 			return nil, err
@@ -82,7 +94,7 @@ func (h *Hooks) ask(c *gin.Context, k call, q question, before string) {
 		}
 		action := h.PublicURL.JoinPath("hooks", "twilio", "key", k.client.String(), k.row.Token)
 		action.RawQuery = q.query()
-		return twilio.Menu(twilio.Spoken{Text: s.Text, Language: s.Language}, action.String())
+		return form(twilio.Spoken{Text: s.Text, Language: s.Language}, action.String())
 	})
 }
 
@@ -96,8 +108,13 @@ func (h *Hooks) key(c *gin.Context, k call) {
 	q, pressed := questionOf(c, script), notify.Key(k.report.Digits)
 	meaning := q.current().Meaning(pressed)
 	switch {
+	case q.pin:
+		h.approve(c, k, q, q.current().Meaning(notify.KeyAcknowledge), k.report.Digits)
 	case meaning.Use == notify.KeyContinues:
+		h.hear(c.Request.Context(), k)
 		h.ask(c, k, q.next(), "")
+	case meaning.Use == notify.KeyAnswers && meaning.Key == notify.KeyAcknowledge && k.row.Purpose == notify.PurposeApproval:
+		h.approve(c, k, q, meaning, "")
 	case meaning.Use == notify.KeyAnswers:
 		h.answer(c, k, q, meaning)
 	case pressed == "" || q.asked >= notify.MaxAsked:

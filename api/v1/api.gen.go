@@ -99,6 +99,9 @@ type AlertState = models.AlertState
 // Approval The ruling on the desired state of an endpoint and, if the ruling asks for it, the answers of one or two persons of the client.
 type Approval = incident.Approval
 
+// Approver The contact may approve on the phone, on the word of an admin of the client.
+type Approver = models.Approver
+
 // Assessment defines model for Assessment.
 type Assessment = incident.Assessment
 
@@ -226,6 +229,18 @@ type ClientUserState struct {
 // Example: 08:30
 type ClockTime = models.ClockTime
 
+// ConfirmApprover Example: {"email":"ada@client.example","phone":"+12025550100","pin":"73914620"}
+type ConfirmApprover struct {
+	// Email The address that the contact has, empty for none.
+	Email string `json:"email"`
+
+	// Phone The number that the contact has.
+	Phone string `json:"phone"`
+
+	// Pin The contact enters it on the phone before an approval counts; none when left out.
+	Pin string `json:"pin,omitempty,omitzero"`
+}
+
 // ConfirmChannel Example: {"channel":"sms","code":"012345"}
 type ConfirmChannel struct {
 	Channel Channel `json:"channel"`
@@ -330,6 +345,9 @@ type DryRun struct {
 
 // DryRunRuling defines model for DryRunRuling.
 type DryRunRuling struct {
+	// Approvers How many approvers would be called when the client is asked; 0 when it is not.
+	Approvers int `json:"approvers"`
+
 	// Assumes The assumptions under which the ruling on the real device is the same.
 	Assumes []string `json:"assumes"`
 
@@ -1137,6 +1155,9 @@ type CreateContactJSONRequestBody = NewContact
 // UpdateContactJSONRequestBody defines body for UpdateContact for application/json ContentType.
 type UpdateContactJSONRequestBody = NewContact
 
+// ConfirmApproverJSONRequestBody defines body for ConfirmApprover for application/json ContentType.
+type ConfirmApproverJSONRequestBody = ConfirmApprover
+
 // ConfirmChannelJSONRequestBody defines body for ConfirmChannel for application/json ContentType.
 type ConfirmChannelJSONRequestBody = ConfirmChannel
 
@@ -1244,12 +1265,18 @@ type ServerInterface interface {
 	// UpdateContact Replace a contact's fields
 	// (PUT /api/v1/clients/{number}/contacts/{id})
 	UpdateContact(c *gin.Context, number ClientNumber, id ContactID)
+	// ConfirmApprover Let a contact approve isolations and releases on the phone
+	// (POST /api/v1/clients/{number}/contacts/{id}/confirm-approver)
+	ConfirmApprover(c *gin.Context, number ClientNumber, id ContactID)
 	// ConfirmChannel Hand in the code that Watchfire sent to a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/confirm-channel)
 	ConfirmChannel(c *gin.Context, number ClientNumber, id ContactID)
 	// ListContactDeliveries List the deliveries to a contact
 	// (GET /api/v1/clients/{number}/contacts/{id}/deliveries)
 	ListContactDeliveries(c *gin.Context, number ClientNumber, id ContactID, params ListContactDeliveriesParams)
+	// RevokeApprover Let a contact approve no more
+	// (POST /api/v1/clients/{number}/contacts/{id}/revoke-approver)
+	RevokeApprover(c *gin.Context, number ClientNumber, id ContactID)
 	// TestChannel Send a test message over a channel of a contact
 	// (POST /api/v1/clients/{number}/contacts/{id}/test-channel)
 	TestChannel(c *gin.Context, number ClientNumber, id ContactID, params TestChannelParams)
@@ -2003,6 +2030,40 @@ func (siw *ServerInterfaceWrapper) UpdateContact(c *gin.Context) {
 	siw.Handler.UpdateContact(c, number, id)
 }
 
+// ConfirmApprover operation middleware
+func (siw *ServerInterfaceWrapper) ConfirmApprover(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ContactID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ConfirmApprover(c, number, id)
+}
+
 // ConfirmChannel operation middleware
 func (siw *ServerInterfaceWrapper) ConfirmChannel(c *gin.Context) {
 
@@ -2088,6 +2149,40 @@ func (siw *ServerInterfaceWrapper) ListContactDeliveries(c *gin.Context) {
 	}
 
 	siw.Handler.ListContactDeliveries(c, number, id, params)
+}
+
+// RevokeApprover operation middleware
+func (siw *ServerInterfaceWrapper) RevokeApprover(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ContactID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RevokeApprover(c, number, id)
 }
 
 // TestChannel operation middleware
@@ -3575,6 +3670,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/verify-channel", wrapper.VerifyChannel)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/test-channel", wrapper.TestChannel)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/confirm-channel", wrapper.ConfirmChannel)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/confirm-approver", wrapper.ConfirmApprover)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/contacts/:id/revoke-approver", wrapper.RevokeApprover)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/contacts/:id/deliveries", wrapper.ListContactDeliveries)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/plan", wrapper.GetPlan)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/go-live", wrapper.CheckGoLive)

@@ -41,6 +41,7 @@ func dryRunAssumes() []string {
 		"The EDR tells tags, unless tags_unknown is set; where it does not, rules that forbid or ask and selectors of assets for two persons by tag hold.",
 		"The EDR tells domain controllers from other servers; where it does not, a server is ruled on as one that may be a domain controller.",
 		"Isolation is not paused, and the client's limit of isolations within ten minutes is not reached.",
+		"Whoever of the SOC asks has not made, changed or verified an approver; such an approver is not called.",
 	}
 }
 
@@ -50,11 +51,11 @@ func (s *server) DryRunResponseAuthority(c *gin.Context, number ClientNumber) {
 		return
 	}
 	ctx, who := callerOf(c)
-	ruling, err := s.desk.DryRun(ctx, who.user, number, authority.Request{
+	ruling, approvers, err := s.desk.DryRun(ctx, who.user, number, authority.Request{
 		Action: body.Action, Severity: cmp.Or(body.Severity, models.SeverityCritical),
 		Asset: authority.Asset{Hostname: body.Hostname, Class: body.Class, Tags: body.Tags, TagsUnknown: body.TagsUnknown},
 	}, body.At, body.Version)
 	s.answer(c, ok(DryRunRuling{
-		Decision: ruling.Decision, Rule: ruling.Rule, Version: ruling.Version, Persons: ruling.Persons, Assumes: dryRunAssumes(),
+		Decision: ruling.Decision, Rule: ruling.Rule, Version: ruling.Version, Persons: ruling.Persons, Approvers: approvers, Assumes: dryRunAssumes(),
 	}), err)
 }

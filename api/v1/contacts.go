@@ -78,6 +78,22 @@ func (s *server) ConfirmChannel(c *gin.Context, number ClientNumber, id ContactI
 	s.answer(c, ok(contact), err)
 }
 
+func (s *server) ConfirmApprover(c *gin.Context, number ClientNumber, id ContactID) {
+	var body ConfirmApprover
+	if !s.decode(c, &body) {
+		return
+	}
+	ctx, who := callerOf(c)
+	contact, err := s.desk.ConfirmApprover(ctx, who.user, number, models.Contact{ID: id, Phone: body.Phone, Email: body.Email}, body.Pin)
+	s.answer(c, ok(contact), err)
+}
+
+func (s *server) RevokeApprover(c *gin.Context, number ClientNumber, id ContactID) {
+	ctx, who := callerOf(c)
+	contact, err := s.desk.RevokeApprover(ctx, who.user, number, id)
+	s.answer(c, ok(contact), err)
+}
+
 func (s *server) ListContactDeliveries(c *gin.Context, number ClientNumber, id ContactID, params ListContactDeliveriesParams) {
 	ctx, who := callerOf(c)
 	page, err := s.desk.ContactDeliveries(ctx, who.user, number, id, pageRequest(params.Cursor, params.Limit))

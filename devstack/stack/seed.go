@@ -125,7 +125,7 @@ func (s *Stack) seed(ctx context.Context) error {
 	return s.keys.save()
 }
 
-// seedClient makes a client with contacts, users and a signed response authority.
+// seedClient makes a client with contacts who may approve, users and a signed response authority.
 func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) error {
 	client, err := db.CreateClient(ctx, models.Client{
 		Number: c.number, LegalName: c.name, TimeZone: c.zone, Language: c.language, Business: models.OfficeHours(), Policy: s.options.Policy,
@@ -163,7 +163,24 @@ func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) e
 	a := ImmediateAuthority()
 	a.Never, a.TwoPersons = []string{"DC-*"}, []authority.AssetSelector{{Tag: "two-persons"}}
 	a.Rules = append(a.Rules, authority.Rule{Name: "ask first", Action: models.DesiredIsolated, Tags: []string{"ask-first"}, Decision: authority.DecideAsk})
+	if err := confirmApprovers(ctx, db, client.ID, signer.ID); err != nil {
+		return err
+	}
 	return SignAuthority(ctx, db, client.ID, signer.ID, a)
+}
+
+// confirmApprovers lets all contacts of a client approve on the phone, on the word of its admin, unless an earlier call
+// did.
+func confirmApprovers(ctx context.Context, db *store.Store, client, admin uuid.UUID) error {
+	return db.ForClient(ctx, store.Portal, client, func(tx *store.Tx) error {
+		contacts, err := tx.Contacts()
+		for _, c := range contacts {
+			if err == nil && c.Approver == nil {
+				_, err = tx.ConfirmApprover(c.ID, admin, "", tx.Now())
+			}
+		}
+		return err
+	})
 }
 
 // ImmediateAuthority returns a response authority that lets every device be isolated and released at once.

@@ -70,6 +70,9 @@ func Decisions() []Decision {
 	return []Decision{DecideNever, DecideAsk, DecideAskThenAuto, DecideAuto}
 }
 
+// Asks reports whether the decision has the client asked.
+func (d Decision) Asks() bool { return d == DecideAsk || d == DecideAskThenAuto }
+
 // isAutomatic reports whether the decision lets an action be sent that nobody of the client agreed to.
 func (d Decision) isAutomatic() bool { return d == DecideAuto || d == DecideAskThenAuto }
 

@@ -142,6 +142,7 @@ const (
 	TaskDenied             TaskKind = "denied"              // the client or its response authority does not allow an isolation or release
 	TaskApprovalWaiting    TaskKind = "approval_waiting"    // an approval waits until the client can see the incident
 	TaskApprovalUnanswered TaskKind = "approval_unanswered" // nobody of the client answered an approval in time
+	TaskNoApprover         TaskKind = "no_approver"         // nobody can be called who may give an approval on the phone
 	TaskDrift              TaskKind = "drift"               // somebody else changed an endpoint's isolation
 )
 

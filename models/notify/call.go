@@ -125,6 +125,9 @@ type ApprovalCall struct {
 	ID       string `json:"id"`
 	Endpoint string `json:"endpoint"`
 	Persons  int    `json:"persons"` // how many must agree
+	// AskedBy is the user who asked for what is to be approved: contacts whom they made may not answer. nil: a run from
+	// before approvers were confirmed takes the answer of every contact.
+	AskedBy *models.Actor `json:"asked_by,omitempty"`
 }
 
 // PhoneConsent is a contact's key press about an approval, or, with Ended, the word that the calls are over.

@@ -13,6 +13,8 @@ const (
 	KeyDeny        Key = "9" // denies an approval
 	// KeyReply stands for the code of a text message that its reader sent back.
 	KeyReply Key = "reply"
+	// KeyHeard stands for the first key of a call about an approval: whoever presses it has heard the incident's reference.
+	KeyHeard Key = "heard"
 )
 
 // MaxAsked is how often one call asks for a key before it says goodbye.

@@ -3,6 +3,7 @@ package notify
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
@@ -41,6 +42,51 @@ func (d Directory) callable(day models.Day, t models.ClockTime) int {
 		}
 	}
 	return len(numbers)
+}
+
+// AskingRule is a rule of the response authority that has the client asked.
+type AskingRule struct {
+	Name       string
+	Severities []models.Severity
+	Business   bool // it holds in business hours
+	Outside    bool // it holds outside of them
+}
+
+// GoLiveApprovers checks that an approver can be called whenever a rule has the client asked.
+func (d Directory) GoLiveApprovers(rules []AskingRule) models.GoLiveCheck {
+	missing := []string{}
+	for _, rule := range rules {
+		var kinds []weekSlots // that some severities share
+		of := map[weekSlots][]string{}
+		for _, s := range rule.Severities {
+			var nobody weekSlots
+			for n := range nobody {
+				day, t := timeOfSlot(n)
+				holds := rule.Outside
+				if d.Business.Covers(day, t) {
+					holds = rule.Business
+				}
+				nobody[n] = holds && !d.hasApprover(s, day, t)
+			}
+			if of[nobody] == nil {
+				kinds = append(kinds, nobody)
+			}
+			of[nobody] = append(of[nobody], string(s))
+		}
+		for _, nobody := range kinds {
+			word := fmt.Sprintf("rule %q, severity %s: no approver can be called", rule.Name, strings.Join(of[nobody], ", "))
+			missing = append(missing, joinSlots(nobody, word)...)
+		}
+	}
+	return models.NewGoLiveCheck("approvers", missing)
+}
+
+// hasApprover reports whether an approver can be called about an incident of a severity at a time of the week.
+func (d Directory) hasApprover(s models.Severity, day models.Day, t models.ClockTime) bool {
+	return slices.ContainsFunc(d.Contacts, func(c models.Contact) bool {
+		reached := s == models.SeverityCritical && !c.HoursForCritical || c.Hours.Covers(day, t)
+		return c.Approver != nil && c.MayBeAsked(s) && reached
+	})
 }
 
 // weekSlots says something of every quarter of an hour of a week, from Monday 00:00 on.

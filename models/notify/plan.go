@@ -93,12 +93,19 @@ func (d Directory) Callable(s models.Severity, at time.Time) []Recipient {
 	called := map[string]bool{}
 	calls := []Recipient{}
 	for _, c := range d.inOrder() {
-		if slices.Contains(c.Severities, s) && c.Has(models.ChannelVoice) && !c.Verified[models.ChannelVoice].IsZero() && !called[c.Phone] && d.From(c, s, at).Equal(at) {
+		if c.MayBeAsked(s) && !called[c.Phone] && d.From(c, s, at).Equal(at) {
 			called[c.Phone] = true
 			calls = append(calls, Recipient{Contact: c.ID, Order: c.Order, Channel: models.ChannelVoice, At: at, Person: c.Person()})
 		}
 	}
 	return calls
+}
+
+// Approvers returns the directory with the contacts alone whom an admin of the client let approve on the phone, but for
+// those of except.
+func (d Directory) Approvers(except map[uuid.UUID]bool) Directory {
+	d.Contacts = slices.DeleteFunc(slices.Clone(d.Contacts), func(c models.Contact) bool { return c.Approver == nil || except[c.ID] })
+	return d
 }
 
 // From returns when a contact may be reached about something of a severity that happens at a moment.

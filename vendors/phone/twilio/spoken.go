@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/twilio/twilio-go/twiml"
@@ -28,6 +29,18 @@ type Spoken struct {
 // Menu returns the TwiML document that says m twice, waits eight seconds for one key and posts it
 // (or its absence) to action. It hangs up when action does not take over. Serve it as text/xml.
 func Menu(m Spoken, action string) ([]byte, error) {
+	return gather(m, action, "1")
+}
+
+// maxDigits is how many keys Digits takes.
+const maxDigits = 8
+
+// Digits is Menu for up to eight keys, which the hash key ends, or eight seconds without one.
+func Digits(m Spoken, action string) ([]byte, error) {
+	return gather(m, action, strconv.Itoa(maxDigits))
+}
+
+func gather(m Spoken, action, digits string) ([]byte, error) {
 	if u, err := url.Parse(action); err != nil || action == "" || (u.Host == "" && !strings.HasPrefix(u.Path, "/")) {
 		return nil, errors.New("twilio: the address for pressed keys is not a URL")
 	}
@@ -37,7 +50,7 @@ func Menu(m Spoken, action string) ([]byte, error) {
 	}
 	say.Loop = "2"
 	return document(&twiml.VoiceGather{
-		Input: "dtmf", NumDigits: "1", Timeout: "8", ActionOnEmptyResult: "true",
+		Input: "dtmf", NumDigits: digits, Timeout: "8", ActionOnEmptyResult: "true",
 		Action: action, Method: "POST",
 		InnerElements: []twiml.Element{say},
 	}, &twiml.VoiceHangup{})

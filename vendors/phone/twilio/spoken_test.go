@@ -72,6 +72,14 @@ func TestMenu(t *testing.T) {
 	}
 }
 
+func TestDigitsTakesAWholePIN(t *testing.T) {
+	doc, err := Digits(Spoken{Text: "Enter your PIN.", Language: "en-US"}, "https://mdr.example/key")
+	gather := parse(t, doc, err).Children[0]
+	if got, end := gather.attr("numDigits"), gather.attr("finishOnKey"); got != "8" || end != "" { // then it is the hash key
+		t.Errorf("numDigits=%q finishOnKey=%q", got, end)
+	}
+}
+
 func TestSayAndHangup(t *testing.T) {
 	doc, err := Say("Thank you.", "")
 	root := parse(t, doc, err)

@@ -1,0 +1,112 @@
+package activities_test
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/activities"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// What an analyst does to get an approval from a phone of their own, and what ends an approver's say.
+func TestWhoMayApproveIsSaidByTheStoreAsItIsNow(t *testing.T) {
+	o := newOffice(t)
+	contact := o.hires("first", models.Hours{})
+	contact.Channels = []models.Channel{models.ChannelVoice}
+	ref, client := o.effect.Incident, o.effect.ClientID
+	admin, err := o.ledger.Store.CreateUser(t.Context(), models.User{ClientID: client, Name: "A", Email: "a@acme.example", Role: models.RoleAdmin})
+	o.ok(err)
+	analyst := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
+	colleague := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
+	call := notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 1, 1, contact.ID)
+	for _, key := range []notify.Key{notify.KeyAcknowledge, notify.KeyDeny, notify.KeyHeard} {
+		o.as(store.Hooks, func(tx *store.Tx) error {
+			return tx.SaveStatement(store.Statement{Effect: call.Key, Key: key, Incident: ref, Contact: contact.ID, Seq: 1, At: o.now})
+		})
+	}
+	const none, made = "no admin of the client lets this contact, as they are reached now, approve", "whoever asked for this made, changed or verified the contact"
+	wants := func(when string, by models.Actor, want string) {
+		t.Helper()
+		in := activities.StatementInput{ClientID: client, Reference: ref, Contact: contact.ID, Key: notify.KeyAcknowledge, Approval: "a1", AskedBy: &by}
+		found, err := o.records.FindStatement(t.Context(), in)
+		o.ok(err)
+		if !found.Known || found.Refused != want {
+			t.Errorf("%s: %+v, want it refused because %q", when, found, want)
+		}
+		plan, err := o.records.PlanRecipients(t.Context(), activities.PlanInput{
+			ClientID: client, Reference: ref, Severity: models.SeverityCritical, At: o.now, Approval: true, AskedBy: &by,
+		})
+		o.ok(err)
+		if called := len(plan.Calls) == 1; called != (want == "") {
+			t.Errorf("%s: called %+v", when, plan.Calls)
+		}
+		if in.Key = notify.KeyDeny; by.ID == analyst.ID {
+			found, err = o.records.FindStatement(t.Context(), in)
+			o.ok(err)
+			if !found.Known || found.Refused != "" {
+				t.Errorf("%s, a denial: %+v", when, found)
+			}
+		}
+	}
+	confirm := func() {
+		o.as(store.Portal, func(tx *store.Tx) error {
+			_, err := tx.ConfirmApprover(contact.ID, admin.ID, "", o.now)
+			return err
+		})
+	}
+	noted := func(operation string, by models.Actor, fields ...string) {
+		o.as(store.SOC, func(tx *store.Tx) error {
+			return tx.AppendAudit(models.AuditEntry{At: o.now, By: uuid.MustParse(by.ID), Side: models.SideSOC, Operation: operation, Subject: contact.ID.String(), Fields: fields})
+		})
+	}
+	change := func(phone string) {
+		o.as(store.SOC, func(tx *store.Tx) error {
+			c := contact
+			c.Phone = phone
+			if _, err := tx.UpdateContact(c); err != nil {
+				return err
+			}
+			_, err := tx.Verify(c.ID, models.ChannelVoice, o.now)
+			return err
+		})
+	}
+	change("+12025550191")
+	wants("nobody confirmed", analyst, none)
+	confirm()
+	wants("confirmed", analyst, "")
+	noted("update-contact", analyst, "name", "order")
+	noted("test-channel", analyst, "voice")
+	wants("named anew and tested", analyst, "")
+	change("+12025550192")
+	wants("another number", analyst, none)
+	change("+12025550191")
+	wants("there and back", analyst, none)
+	confirm()
+	wants("confirmed again", analyst, "")
+	o.as(store.Portal, func(tx *store.Tx) error {
+		_, err := tx.RevokeApprover(contact.ID, admin.ID, o.now)
+		return err
+	})
+	wants("revoked", analyst, none)
+	confirm()
+	for operation, fields := range map[string][]string{
+		"create-contact": {"name", "phone"}, "update-contact": {"name", "phone"}, "confirm-channel": {"verified/voice"}, "verify-channel": {"voice"},
+	} {
+		by := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
+		noted(operation, by, fields...)
+		wants(operation+" by whoever asks", by, made)
+	}
+	noted("update-contact", colleague, "email")
+	wants("another address by whoever asks", colleague, made)
+	wants("by another", analyst, "")
+	wants("asked by the client", models.Actor{Side: models.SideClient, ID: colleague.ID, Role: models.RoleAdmin}, "")
+
+	heard, err := o.records.FindStatement(t.Context(), activities.StatementInput{ClientID: client, Reference: ref, Contact: contact.ID, Key: notify.KeyHeard})
+	o.ok(err)
+	if !heard.Known {
+		t.Error("what was heard in the call acknowledges nothing")
+	}
+}

@@ -1,0 +1,184 @@
+package workflows_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
+)
+
+// called lists who was called about an approval.
+func (s *story) called() (who []uuid.UUID) {
+	for _, e := range s.calls {
+		if e.Purpose == notify.PurposeApproval {
+			who = append(who, e.Contact)
+		}
+	}
+	return who
+}
+
+// askedOn lets an analyst ask for an isolation that the client must approve.
+func (s *story) askedOn() {
+	s.authority = rules(authority.DecideAsk)
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+}
+
+// rejections returns what was rejected, as "command by contact".
+func (s *story) rejections() (all []string) {
+	for _, e := range s.events {
+		if d, ok := e.Data.(*incident.CommandRejected); ok {
+			all = append(all, d.Command+" by "+d.By.ID)
+		}
+	}
+	return all
+}
+
+func TestOnlyApproversAreCalledAboutAnApproval(t *testing.T) {
+	for name, change := range map[string]func(*story){
+		"the first contact is none":               func(s *story) { s.directory.Contacts[0].Approver = nil },
+		"whoever asks has made the first contact": func(s *story) { s.maker, s.made = user(models.RoleAnalyst).ID, first },
+		"both, and the first has the second's phone": func(s *story) {
+			s.directory.Contacts[0].Approver, s.directory.Contacts[0].Phone = nil, s.directory.Contacts[1].Phone
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			change(s)
+			s.answers = s.presses("1")
+			s.askedOn()
+			s.containedBy(time.Hour)
+			s.run(models.SeverityMedium)
+			if who := s.called(); !slices.Equal(who, []uuid.UUID{ciso}) || len(s.edr) != 2 {
+				t.Errorf("called %v, asked of the EDR: %v", who, s.edr)
+			}
+		})
+	}
+}
+
+func TestTheApprovalOfAContactWhoMayNotIsRefusedAndTheCallsGoOn(t *testing.T) {
+	for name, change := range map[string]func(*story){
+		"the admin has revoked it since":      func(s *story) { s.directory.Contacts[0].Approver = nil },
+		"it is the phone of whoever asks now": func(s *story) { s.maker, s.made = user(models.RoleAnalyst).ID, first },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			var before []string
+			s.answers = func(e notify.Effect) {
+				if e.Contact == first { // the phone rings already
+					change(s)
+					s.presses("1")(e)
+					s.env.RegisterDelayedCallback(func() { s.hears(models.CallCompleted)(e) }, time.Second)
+					return
+				}
+				before = slices.Clone(s.edr)
+				s.presses("1")(e)
+			}
+			s.askedOn()
+			s.containedBy(time.Hour)
+			i := s.run(models.SeverityMedium)
+			if !slices.Equal(s.called(), []uuid.UUID{first, ciso}) || len(before) != 0 {
+				t.Errorf("called %v; before the second the EDR was asked for %v", s.called(), before)
+			}
+			if got, want := s.rejections(), []string{"approve by contact:" + first.String()}; !slices.Equal(got, want) {
+				t.Errorf("rejected %v, want %v", got, want)
+			}
+			given := s.events[slices.IndexFunc(s.events, func(e incident.Event) bool { return e.Type == "approval_given" })]
+			if given.Actor != models.ContactActor(ciso) || i.Phase != incident.PhaseClosed {
+				t.Errorf("approved by %+v, phase %s", given.Actor, i.Phase)
+			}
+		})
+	}
+}
+
+// With Temporal's address somebody tells the incident itself.
+func TestAContactWhoMayNotApprovesNowhere(t *testing.T) {
+	s := newStory(t)
+	s.directory.Contacts[0].Approver = nil
+	s.answers = s.hears(models.CallNoAnswer)
+	s.askedOn()
+	s.env.RegisterDelayedCallback(func() {
+		s.env.SignalWorkflow(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: first, Granted: true})
+	}, 3*time.Minute)
+	during := s.at(20 * time.Minute)
+	s.after(21*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a1"})
+	s.containedBy(3 * time.Hour)
+	s.run(models.SeverityMedium)
+	if !during.Endpoints[0].Approval.IsAnswerable() || len(during.Endpoints[0].Approval.Given) != 0 || len(s.rejections()) != 1 {
+		t.Errorf("%+v, rejected %v", during.Endpoints[0].Approval, s.rejections())
+	}
+}
+
+func TestWithoutAnApproverTheSOCIsToldAndTheClientApprovesItself(t *testing.T) {
+	s := newStory(t)
+	for n := range s.directory.Contacts {
+		s.directory.Contacts[n].Approver = nil
+	}
+	s.askedOn()
+	asked, later := s.at(3*time.Minute), s.at(30*time.Minute)
+	s.after(20*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"})
+	s.containedBy(2 * time.Hour)
+	i := s.run(models.SeverityMedium)
+	if task := asked.OpenTask(incident.TaskNoApprover, "a1"); task == nil || !strings.Contains(task.Detail, "responders and admins") {
+		t.Errorf("tasks while nobody is called: %+v", asked.Tasks)
+	}
+	if later.OpenTask(incident.TaskNoApprover, "a1") != nil || len(s.called()) != 0 || len(s.edr) != 2 || i.Phase != incident.PhaseClosed {
+		t.Errorf("tasks %+v, called %v, asked of the EDR: %v, phase %s", later.Tasks, s.called(), s.edr, i.Phase)
+	}
+}
+
+func TestAnApproverIsCalledWhenTheTaskIsDone(t *testing.T) {
+	s := newStory(t)
+	confirmed := s.directory
+	s.directory = confirmed.Approvers(map[uuid.UUID]bool{first: true, ciso: true})
+	s.answers = s.presses("1")
+	s.askedOn()
+	during := s.at(3 * time.Minute)
+	s.env.RegisterDelayedCallback(func() { s.directory = confirmed }, 4*time.Minute)
+	s.env.RegisterDelayedCallback(func() {
+		done := s.request(models.RoleAnalyst, &incident.CompleteTask{Task: during.OpenTask(incident.TaskNoApprover, "a1").ID})
+		s.give(done, "complete-task", nil)
+	}, 5*time.Minute)
+	var isolated []string
+	s.env.RegisterDelayedCallback(func() { isolated = slices.Clone(s.edr) }, 10*time.Minute)
+	s.containedBy(2 * time.Hour)
+	s.run(models.SeverityMedium)
+	if !slices.Equal(s.called(), []uuid.UUID{first}) || len(isolated) != 1 {
+		t.Errorf("called %v, asked of the EDR: %v", s.called(), isolated)
+	}
+}
+
+func TestWhoeverHearsTheReferenceInACallAboutAnApprovalStopsThePhones(t *testing.T) {
+	for name, unsaid := range map[string]bool{"as the contact said": false, "as nobody said": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			s.unsaid = unsaid
+			s.answers = func(e notify.Effect) {
+				if e.Purpose == notify.PurposeApproval && e.Contact == first {
+					s.env.SignalWorkflow(models.SignalKeyPress, notify.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: notify.KeyHeard})
+				}
+				s.hears(models.CallNoAnswer)(e)
+			}
+			s.askedOn()
+			during := s.at(10 * time.Minute)
+			s.env.RegisterDelayedCallback(func() { s.unsaid, s.answers = false, s.presses("9") }, 20*time.Minute)
+			s.after(30*time.Minute, models.RoleAdmin, &incident.Deny{Approval: "a1", Reason: "not now"})
+			s.closes(3 * time.Hour)
+			s.run(models.SeverityCritical)
+			a := during.Acknowledged
+			if unsaid && (a != nil || len(s.rejections()) == 0) || !unsaid && (a == nil || a.By != models.ContactActor(first) || a.Channel != "voice") {
+				t.Errorf("acknowledged %+v, rejected %v", a, s.rejections())
+			}
+			if during.Endpoints[0].Approval.Granted {
+				t.Error("hearing which device it is approves")
+			}
+		})
+	}
+}
