@@ -117,6 +117,8 @@ type PlanInput struct {
 	Notification notify.Notification
 	Waiting      []notify.Notification // the contact of one of these gets no second message over its channel
 	Approval     bool                  // the calls are about an approval
+	KeepTold     bool                  // who was told of the incident stays told
+	Told         []uuid.UUID           `json:",omitempty"` // contacts who are being told, whom the ledger may not have yet
 }
 
 // PlanRecipients returns who is reached, how and when: ids only. It puts messages that wait for a contact's hours into
@@ -127,9 +129,9 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan
 		if err != nil {
 			return notify.Plan{}, err
 		}
-		plan := d.Plan(in.Severity, in.At).Without(in.Waiting)
-		if in.Approval {
-			plan.Calls = d.Callable(in.Severity, in.At)
+		plan, err := in.planIn(d, func() ([]uuid.UUID, error) { return tx.Told(in.Reference) })
+		if err != nil {
+			return plan, err
 		}
 		for _, m := range plan.Messages {
 			if in.Notification.Purpose == "" || !m.At.After(in.At) {
@@ -141,6 +143,27 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan
 		}
 		return plan, nil
 	})
+}
+
+// planIn plans in a directory. told returns whom the ledger knows to have been told of the incident.
+func (in PlanInput) planIn(d notify.Directory, told func() ([]uuid.UUID, error)) (plan notify.Plan, err error) {
+	if !in.KeepTold {
+		plan = d.PlanByRule(in.Severity, in.At)
+		if in.Approval {
+			plan.Calls = d.CallableByRule(in.Severity, in.At)
+		}
+		return plan.Without(in.Waiting), nil
+	}
+	all, err := told()
+	if err != nil {
+		return notify.Plan{}, err
+	}
+	all = append(all, in.Told...)
+	plan = d.Plan(in.Severity, in.At, all...)
+	if in.Approval {
+		plan.Calls = d.Callable(in.Severity, in.At, all...)
+	}
+	return plan.Without(in.Waiting), nil
 }
 
 // FallbackInput asks for another channel to the contact of a notification whose channel failed.

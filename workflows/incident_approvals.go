@@ -155,7 +155,7 @@ func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval stri
 // open.
 func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval string, round int) bool {
 	i := w.state.Incident
-	p, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Approval: true})
+	p, err := w.plan(ctx, planInput{At: workflow.Now(ctx), Approval: true})
 	e := w.openApproval(approval)
 	if err != nil || e == nil || len(p.Calls) == 0 {
 		return false
@@ -263,8 +263,7 @@ func (w *incidentWorkflow) askAgainAt(ctx workflow.Context, asked time.Time) (ti
 // firstReachable returns when the first contact can be reached about an approval that is asked for at a moment. It
 // returns that moment itself when nobody ever can be.
 func (w *incidentWorkflow) firstReachable(ctx workflow.Context, at time.Time) (time.Time, error) {
-	i := w.state.Incident
-	p, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: at, Approval: true})
+	p, err := w.plan(ctx, planInput{At: at, Approval: true})
 	if err != nil || len(p.Calls) > 0 || len(p.Messages) == 0 {
 		return at, err
 	}

@@ -181,9 +181,13 @@ func (s *story) world() {
 				return notify.Plan{}, err
 			}
 		}
-		p := s.directory.Plan(in.Severity, in.At).Without(in.Waiting)
+		if !in.KeepTold {
+			return s.directory.PlanByRule(in.Severity, in.At).Without(in.Waiting), nil
+		}
+		told := slices.Concat(in.Told, s.reached())
+		p := s.directory.Plan(in.Severity, in.At, told...).Without(in.Waiting)
 		if in.Approval {
-			p.Calls = s.directory.Callable(in.Severity, in.At)
+			p.Calls = s.directory.Callable(in.Severity, in.At, told...)
 		}
 		return p, nil
 	})
@@ -479,6 +483,17 @@ func (s *story) runFrom(run incident.State) incident.Incident {
 		s.t.Fatalf("the workflow failed: %v", err)
 	}
 	return s.replay(s.opened)
+}
+
+// reached returns whom anything about the incident was sent to, as the ledger knows.
+func (s *story) reached() (all []uuid.UUID) {
+	for _, m := range slices.Concat(s.mails, s.texts) {
+		all = append(all, m.Contact)
+	}
+	for _, c := range s.calls {
+		all = append(all, c.Contact)
+	}
+	return all
 }
 
 // texted reports whether a text was handed over already, as the ledger knows.

@@ -41,6 +41,9 @@ const (
 	// changeDeviceFoundForRuling: a device that was released before anything was done to it is found when it is to be
 	// isolated again. Before, the response authority waited for it for ever.
 	changeDeviceFoundForRuling = "device-found-for-ruling"
+	// changeToldStayTold: who was told of an incident stays told, whatever its severity becomes, and at last every contact
+	// is. Before, a message went to those whose rule matched the severity of the moment, and to nobody when none did.
+	changeToldStayTold = "told-stay-told"
 )
 
 // Versions of changeBounded.

@@ -1730,8 +1730,9 @@ type ClientInterface interface {
 	// CheckGoLive Check whether the client is ready to go live
 	//
 	// The checks are `reachable` (somebody can be called for a critical incident at any time), `second_person` (at any
-	// time there are two), `verified` (every channel is verified), `edr` (the last check of the connection worked with
-	// the present credentials) and `response_authority` (the client has signed one).
+	// time there are two), `verified` (every channel is verified), `told` (a contact is told of each severity by their
+	// own rule), `edr` (the last check of the connection worked with the present credentials) and `response_authority`
+	// (the client has signed one).
 	//
 	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 	CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3034,8 +3035,9 @@ func (c *API) StartFireDrill(ctx context.Context, number ClientNumber, params *S
 // CheckGoLive Check whether the client is ready to go live
 //
 // The checks are `reachable` (somebody can be called for a critical incident at any time), `second_person` (at any
-// time there are two), `verified` (every channel is verified), `edr` (the last check of the connection worked with
-// the present credentials) and `response_authority` (the client has signed one).
+// time there are two), `verified` (every channel is verified), `told` (a contact is told of each severity by their
+// own rule), `edr` (the last check of the connection worked with the present credentials) and `response_authority`
+// (the client has signed one).
 //
 // Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 func (c *API) CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -8550,8 +8552,9 @@ type ClientWithResponsesInterface interface {
 	// CheckGoLiveWithResponse Check whether the client is ready to go live
 	//
 	// The checks are `reachable` (somebody can be called for a critical incident at any time), `second_person` (at any
-	// time there are two), `verified` (every channel is verified), `edr` (the last check of the connection worked with
-	// the present credentials) and `response_authority` (the client has signed one).
+	// time there are two), `verified` (every channel is verified), `told` (a contact is told of each severity by their
+	// own rule), `edr` (the last check of the connection worked with the present credentials) and `response_authority`
+	// (the client has signed one).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -13670,8 +13673,9 @@ func (c *ClientWithResponses) StartFireDrillWithResponse(ctx context.Context, nu
 // CheckGoLiveWithResponse Check whether the client is ready to go live
 //
 // The checks are `reachable` (somebody can be called for a critical incident at any time), `second_person` (at any
-// time there are two), `verified` (every channel is verified), `edr` (the last check of the connection worked with
-// the present credentials) and `response_authority` (the client has signed one).
+// time there are two), `verified` (every channel is verified), `told` (a contact is told of each severity by their
+// own rule), `edr` (the last check of the connection worked with the present credentials) and `response_authority`
+// (the client has signed one).
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -118,6 +118,17 @@ func (l Lost) NeedsWorkflow() bool {
 	return i.NeedsWorkflow() || takesFeedback || isWatched || len(l.Unsent().Notifications) > 0
 }
 
+// Told returns the contacts whom messages or calls about the incident were meant for, unless they were taken back or
+// rejected.
+func (l Lost) Told() (told []uuid.UUID) {
+	for _, d := range l.Ledger {
+		if d.Contact != uuid.Nil && (d.State == notify.EffectIntended || d.State == notify.EffectAccepted) {
+			told = append(told, d.Contact)
+		}
+	}
+	return told
+}
+
 // UnacknowledgedSince returns the revision from which on an acknowledgement counts: an earlier one was of something
 // less severe.
 func (l Lost) UnacknowledgedSince() (revision int) {
@@ -223,6 +234,7 @@ func (l Lost) Unsent() (unsent Unsent) {
 	called := map[uuid.UUID]int{}             // contact -> Seq of the last report of a call
 	key := func(n notify.Notification) string { return notify.MessageEffect(i.Reference, i.ClientID, n).Key }
 	var due, instead []notify.Notification
+	var told []uuid.UUID
 	var failed []Event
 	for _, e := range l.Events {
 		if i.Apply(e) != nil {
@@ -235,14 +247,15 @@ func (l Lost) Unsent() (unsent Unsent) {
 					known[key(one)] = one
 				}
 			}
-			for _, r := range l.Directory.Plan(n.Severity, e.At).Messages {
-				due = append(due, n.AddressedTo(r))
+			for _, r := range l.Directory.Plan(n.Severity, e.At, told...).Messages {
+				due, told = append(due, n.AddressedTo(r)), append(told, r.Contact)
 			}
 		}
 		switch d := e.Data.(type) {
 		case *ContactMessaged:
-			settled[d.Effect] = true
+			settled[d.Effect], told = true, append(told, d.Contact)
 		case *ContactCalled:
+			told = append(told, d.Contact)
 			missed := notify.Notification{Purpose: notify.PurposePublished, Revision: i.Revision, Occurrence: 1, Contact: d.Contact, Channel: models.ChannelVoice}
 			known[key(missed)] = missed
 			called[d.Contact] = e.Seq

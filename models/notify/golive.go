@@ -3,12 +3,14 @@ package notify
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
 // GoLive checks that the client can be reached at all: somebody can be called for a critical incident in every hour of
-// the week, a second person too, and every channel is verified.
+// the week, a second person too, every channel is verified, and somebody's own rule has each severity told them, though
+// perhaps only when their hours begin.
 func (d Directory) GoLive() []models.GoLiveCheck {
 	var nobody, single weekSlots
 	verified := []string{}
@@ -27,7 +29,19 @@ func (d Directory) GoLive() []models.GoLiveCheck {
 		models.NewGoLiveCheck("reachable", joinSlots(nobody, "nobody can be called")),
 		models.NewGoLiveCheck("second_person", joinSlots(single, "only one person can be called")),
 		models.NewGoLiveCheck("verified", verified),
+		models.NewGoLiveCheck("told", d.untold()),
 	}
+}
+
+// untold says which severities nobody is told of by the contacts' rules. Hours delay a message and keep none back.
+func (d Directory) untold() []string {
+	details := []string{}
+	for _, s := range models.Severities() {
+		if len(d.PlanByRule(s, time.Time{}).Messages) == 0 {
+			details = append(details, "nobody is told of severity "+string(s)+" at any time: no contact for it has the channel email or sms")
+		}
+	}
+	return details
 }
 
 // callable counts the people, told apart by their numbers, who can be called for a critical incident at a time of the

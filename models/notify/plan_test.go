@@ -80,7 +80,7 @@ func sameReaches(got, want []notify.Recipient) bool {
 }
 
 func checkPlan(t interface{ Fatalf(string, ...any) }, d notify.Directory, s models.Severity, at time.Time, wait func(models.Contact) time.Time) {
-	p := d.Plan(s, at)
+	p := d.PlanByRule(s, at)
 	messages, calls, left := expected(d, s, at, wait)
 	if !sameReaches(p.Messages, messages) {
 		t.Fatalf("%s at %s: messages %+v\nwant %+v", s, at.In(d.Zone), p.Messages, messages)
@@ -124,6 +124,45 @@ func TestThePlanFollowsItsRules(t *testing.T) {
 		}
 		if modelstest.Snapshot(t, d.Contacts) != before {
 			t.Fatal("planning changed the contacts")
+		}
+	})
+}
+
+// The whole plan is the one by rule, widened: by who was told, and by everybody when nobody else can be written to.
+func TestThePlanAlwaysHasARecipient(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		z := modelstest.Zone(t, rapid.SampledFrom(modelstest.Zones).Draw(t, "zone"))
+		d, at := anyDirectory(t, z, 6), modelstest.AnyMoment(t, z)
+		s := rapid.SampledFrom(models.Severities()).Draw(t, "severity")
+		var told []uuid.UUID
+		anybody, byRule, ruled := false, false, false
+		for _, c := range d.Contacts {
+			writable := slices.Contains(c.Channels, "email") || slices.Contains(c.Channels, "sms")
+			if rapid.Bool().Draw(t, "told") {
+				told = append(told, c.ID)
+			}
+			matches := slices.Contains(c.Severities, s)
+			anybody, ruled = anybody || writable, ruled || matches
+			byRule = byRule || writable && (matches || slices.Contains(told, c.ID))
+		}
+		told = append(told, modelstest.ContactID(99)) // who was removed
+		p := d.Plan(s, at, told...)
+		isIn := func(list []notify.Recipient, c models.Contact) bool {
+			return slices.ContainsFunc(list, func(r notify.Recipient) bool { return r.Contact == c.ID })
+		}
+		for _, c := range d.Contacts {
+			writable := slices.Contains(c.Channels, "email") || slices.Contains(c.Channels, "sms")
+			matches := slices.Contains(c.Severities, s)
+			want := writable && (matches || slices.Contains(told, c.ID) || !byRule)
+			if isIn(p.Messages, c) != want {
+				t.Fatalf("%+v is written to: %t, want %t", c, isIn(p.Messages, c), want)
+			}
+			if ruled && isIn(p.Calls, c) != isIn(d.PlanByRule(s, at).Calls, c) {
+				t.Fatalf("%+v is called though the rules say otherwise", c)
+			}
+		}
+		if len(p.Messages) == 0 && anybody || isIn(p.Messages, models.Contact{ID: modelstest.ContactID(99)}) {
+			t.Fatalf("told %v of %+v: %+v", told, d.Contacts, p)
 		}
 	})
 }
