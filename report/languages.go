@@ -42,6 +42,8 @@ type words struct {
 	Host                 string // spelled
 	Release              bool
 	At                   time.Time
+	Accepted             bool   // a risk remains that the client accepts
+	Person               string // who accepted it, harmless already and on one line; "" when it is not known
 }
 
 // LoadLanguages reads the language files for a provider, by whose name every message and call introduces itself: of at

@@ -40,6 +40,7 @@ type incidentRow struct {
 	Fingerprint string
 	Running     bool
 	Ended       bool
+	RiskDue     *time.Time
 	OpenedAt    time.Time
 	UpdatedAt   time.Time `gorm:"autoUpdateTime:false"`
 }
@@ -53,6 +54,7 @@ func (r *incidentRow) fill(client uuid.UUID, i incident.Incident) {
 	r.Title, r.Severity, r.Phase, r.Turn = clean(i.Assessment.Title), i.Severity, i.Phase, i.Turn
 	r.Containment, r.Drill, r.Expedited = i.Containment(), i.Exercise.IsDrill(), i.Expedited
 	r.Revision, r.Seq, r.OpenedAt, r.UpdatedAt = i.Revision, i.Seq, i.OpenedAt, i.UpdatedAt
+	r.RiskDue = orNull(i.RiskDue())
 	r.OpenTasks = 0
 	for _, t := range i.Tasks {
 		if !t.Done {
@@ -374,6 +376,28 @@ func (tx *Tx) MarkRunning(r models.Reference) error {
 func (tx *Tx) MarkEnded(r models.Reference) error {
 	q := tx.about("incidents", "reference", r).Where("phase in ?", []incident.Phase{incident.PhaseClosed, incident.PhaseDismissed}).UpdateColumn("ended", true)
 	return problem("mark incident ended", q.Error)
+}
+
+// MarkWatched takes the mark away that MarkEnded has set. Idempotent.
+func (tx *Tx) MarkWatched(r models.Reference) error {
+	return problem("mark incident watched", tx.about("incidents", "reference", r).UpdateColumn("ended", false).Error)
+}
+
+// Expired names an incident that is marked as ended, with an accepted risk whose time is over.
+type Expired struct {
+	ClientID  uuid.UUID
+	Reference models.Reference
+}
+
+// ExpiredRisks lists the incidents that are marked as ended and have an accepted risk whose time is over, the oldest
+// expiry first. At most 500.
+func (s *Store) ExpiredRisks(ctx context.Context) (list []Expired, err error) {
+	err = s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, now time.Time) error {
+		return problem("list expired risks", db.Table("incidents").Select("client_id", "reference").
+			Where("ended and risk_due is not null and risk_due <= ?", now).
+			Order("risk_due, reference").Limit(maxWatched).Scan(&list).Error)
+	})
+	return list, err
 }
 
 // Lost reads all that is kept of an incident, for a workflow that goes on from it. AskedRounds is not set.

@@ -328,7 +328,7 @@ func (w *incidentWorkflow) handleUndelivered(ctx workflow.Context, f notify.Unde
 // message.
 func (w *incidentWorkflow) sendFallback(ctx workflow.Context, n notify.Notification, effect, reason string) {
 	i := w.state.Incident
-	if slices.Contains(w.state.FallbacksSent, effect) || i.IsOver() {
+	if slices.Contains(w.state.FallbacksSent, effect) || i.IsOver() && n.Purpose != notify.PurposeRisk {
 		return
 	}
 	w.state.FallbacksSent = append(w.state.FallbacksSent, effect)
@@ -346,7 +346,7 @@ func (w *incidentWorkflow) sendFallback(ctx workflow.Context, n notify.Notificat
 	}
 	isToBeCalled := func(r notify.Recipient) bool { return r.Contact == to.Contact }
 	switch {
-	case to.Channel == models.ChannelSMS && slices.ContainsFunc(w.state.Notifications, isSame), to.Channel == models.ChannelVoice && i.Acknowledged != nil:
+	case to.Channel == models.ChannelSMS && slices.ContainsFunc(w.state.Notifications, isSame), to.Channel == models.ChannelVoice && (i.Acknowledged != nil || i.IsOver()):
 		to.Channel = "" // the text is on its way; nobody is called any more
 	case to.Channel == models.ChannelSMS:
 		w.state.Notifications = append(w.state.Notifications, other)

@@ -254,7 +254,7 @@ type ConfirmChannel struct {
 	Code string `json:"code"`
 }
 
-// ConfirmClosure Example: {"reason":"The server is retired next week."}
+// ConfirmClosure Example: {"expires_at":"2026-09-01T00:00:00Z","reason":"The server is retired next week."}
 type ConfirmClosure = incident.ConfirmClosure
 
 // Consent One person's answer.
@@ -763,6 +763,9 @@ type RevisionList struct {
 // RevisionView defines model for RevisionView.
 type RevisionView = incident.RevisionView
 
+// RiskReview The client is asked what becomes of an accepted risk whose time is over.
+type RiskReview = incident.Review
+
 // Ruling defines model for Ruling.
 type Ruling = authority.Ruling
 
@@ -770,6 +773,11 @@ type Ruling = authority.Ruling
 //
 // Example: {"evidence":"Passwords reset on 2 March.","outcome":"mitigated","recommendation":"r1"}
 type SettleRecommendation = incident.SettleRecommendation
+
+// SettleRisk The risk is mitigated with evidence, or accepted again with a reason and an expiry date, or not applicable any more with a reason.
+//
+// Example: {"evidence":"The server was retired.","outcome":"mitigated"}
+type SettleRisk = incident.SettleRisk
 
 // Severity defines model for Severity.
 type Severity = models.Severity
@@ -1188,6 +1196,12 @@ type SettleRecommendationParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// SettleRiskParams defines parameters for SettleRisk.
+type SettleRiskParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // VerifyParams defines parameters for Verify.
 type VerifyParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -1325,6 +1339,9 @@ type ReviseJSONRequestBody = Revise
 
 // SettleRecommendationJSONRequestBody defines body for SettleRecommendation for application/json ContentType.
 type SettleRecommendationJSONRequestBody = SettleRecommendation
+
+// SettleRiskJSONRequestBody defines body for SettleRisk for application/json ContentType.
+type SettleRiskJSONRequestBody = SettleRisk
 
 // VerifyJSONRequestBody defines body for Verify for application/json ContentType.
 type VerifyJSONRequestBody = Verify
@@ -2014,7 +2031,8 @@ type ClientInterface interface {
 
 	// ConfirmClosureWithBody Close although the threat may still be present
 	//
-	// For the client's responders and admins. The sender accepts the risk by name.
+	// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+	// `risk_accepted`, and the question comes back then.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2023,7 +2041,8 @@ type ClientInterface interface {
 
 	// ConfirmClosure Close although the threat may still be present
 	//
-	// For the client's responders and admins. The sender accepts the risk by name.
+	// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+	// `risk_accepted`, and the question comes back then.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2315,6 +2334,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
 	SettleRecommendation(ctx context.Context, reference Reference, params *SettleRecommendationParams, body SettleRecommendationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SettleRiskWithBody Settle the risk that the closure accepted
+	//
+	// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+	// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+	SettleRiskWithBody(ctx context.Context, reference Reference, params *SettleRiskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SettleRisk Settle the risk that the closure accepted
+	//
+	// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+	// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+	SettleRisk(ctx context.Context, reference Reference, params *SettleRiskParams, body SettleRiskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// VerifyWithBody Say whether the threat is gone
 	//
@@ -3639,7 +3678,8 @@ func (c *API) CompleteTask(ctx context.Context, reference Reference, params *Com
 
 // ConfirmClosureWithBody Close although the threat may still be present
 //
-// For the client's responders and admins. The sender accepts the risk by name.
+// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+// `risk_accepted`, and the question comes back then.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3658,7 +3698,8 @@ func (c *API) ConfirmClosureWithBody(ctx context.Context, reference Reference, p
 
 // ConfirmClosure Close although the threat may still be present
 //
-// For the client's responders and admins. The sender accepts the risk by name.
+// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+// `risk_accepted`, and the question comes back then.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4281,6 +4322,46 @@ func (c *API) SettleRecommendationWithBody(ctx context.Context, reference Refere
 // Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
 func (c *API) SettleRecommendation(ctx context.Context, reference Reference, params *SettleRecommendationParams, body SettleRecommendationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSettleRecommendationRequest(c.Server, reference, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SettleRiskWithBody Settle the risk that the closure accepted
+//
+// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+func (c *API) SettleRiskWithBody(ctx context.Context, reference Reference, params *SettleRiskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSettleRiskRequestWithBody(c.Server, reference, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SettleRisk Settle the risk that the closure accepted
+//
+// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+func (c *API) SettleRisk(ctx context.Context, reference Reference, params *SettleRiskParams, body SettleRiskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSettleRiskRequest(c.Server, reference, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7960,6 +8041,66 @@ func NewSettleRecommendationRequestWithBody(server string, reference Reference, 
 	return req, nil
 }
 
+// NewSettleRiskRequest calls the generic SettleRisk builder with application/json body
+func NewSettleRiskRequest(server string, reference Reference, params *SettleRiskParams, body SettleRiskJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSettleRiskRequestWithBody(server, reference, params, "application/json", bodyReader)
+}
+
+// NewSettleRiskRequestWithBody constructs an http.Request for the SettleRisk method, with any body, and a specified content type
+func NewSettleRiskRequestWithBody(server string, reference Reference, params *SettleRiskParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "reference", reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/incidents/%s/settle-risk", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewVerifyRequest calls the generic Verify builder with application/json body
 func NewVerifyRequest(server string, reference Reference, params *VerifyParams, body VerifyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -8852,7 +8993,8 @@ type ClientWithResponsesInterface interface {
 
 	// ConfirmClosureWithBodyWithResponse Close although the threat may still be present
 	//
-	// For the client's responders and admins. The sender accepts the risk by name.
+	// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+	// `risk_accepted`, and the question comes back then.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8861,7 +9003,8 @@ type ClientWithResponsesInterface interface {
 
 	// ConfirmClosureWithResponse Close although the threat may still be present
 	//
-	// For the client's responders and admins. The sender accepts the risk by name.
+	// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+	// `risk_accepted`, and the question comes back then.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9163,6 +9306,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
 	SettleRecommendationWithResponse(ctx context.Context, reference Reference, params *SettleRecommendationParams, body SettleRecommendationJSONRequestBody, reqEditors ...RequestEditorFn) (*SettleRecommendationResponse, error)
+
+	// SettleRiskWithBodyWithResponse Settle the risk that the closure accepted
+	//
+	// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+	// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+	SettleRiskWithBodyWithResponse(ctx context.Context, reference Reference, params *SettleRiskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SettleRiskResponse, error)
+
+	// SettleRiskWithResponse Settle the risk that the closure accepted
+	//
+	// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+	// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+	SettleRiskWithResponse(ctx context.Context, reference Reference, params *SettleRiskParams, body SettleRiskJSONRequestBody, reqEditors ...RequestEditorFn) (*SettleRiskResponse, error)
 
 	// VerifyWithBodyWithResponse Say whether the threat is gone
 	//
@@ -12934,6 +13097,68 @@ func (r SettleRecommendationResponse) ContentType() string {
 	return ""
 }
 
+// SettleRiskResponseDefaultHeaders the declared response headers of an HTTP default response for SettleRisk
+type SettleRiskResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type SettleRiskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Done
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Queued
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SettleRiskResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SettleRiskResponse) GetJSON200() *Done {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r SettleRiskResponse) GetJSON202() *Queued {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SettleRiskResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SettleRiskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SettleRiskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SettleRiskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SettleRiskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // VerifyResponseDefaultHeaders the declared response headers of an HTTP default response for Verify
 type VerifyResponseDefaultHeaders struct {
 	RetryAfter *int
@@ -14165,7 +14390,8 @@ func (c *ClientWithResponses) CompleteTaskWithResponse(ctx context.Context, refe
 
 // ConfirmClosureWithBodyWithResponse Close although the threat may still be present
 //
-// For the client's responders and admins. The sender accepts the risk by name.
+// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+// `risk_accepted`, and the question comes back then.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14180,7 +14406,8 @@ func (c *ClientWithResponses) ConfirmClosureWithBodyWithResponse(ctx context.Con
 
 // ConfirmClosureWithResponse Close although the threat may still be present
 //
-// For the client's responders and admins. The sender accepts the risk by name.
+// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+// `risk_accepted`, and the question comes back then.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14685,6 +14912,38 @@ func (c *ClientWithResponses) SettleRecommendationWithResponse(ctx context.Conte
 		return nil, err
 	}
 	return ParseSettleRecommendationResponse(rsp)
+}
+
+// SettleRiskWithBodyWithResponse Settle the risk that the closure accepted
+//
+// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+func (c *ClientWithResponses) SettleRiskWithBodyWithResponse(ctx context.Context, reference Reference, params *SettleRiskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SettleRiskResponse, error) {
+	rsp, err := c.SettleRiskWithBody(ctx, reference, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSettleRiskResponse(rsp)
+}
+
+// SettleRiskWithResponse Settle the risk that the closure accepted
+//
+// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+func (c *ClientWithResponses) SettleRiskWithResponse(ctx context.Context, reference Reference, params *SettleRiskParams, body SettleRiskJSONRequestBody, reqEditors ...RequestEditorFn) (*SettleRiskResponse, error) {
+	rsp, err := c.SettleRisk(ctx, reference, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSettleRiskResponse(rsp)
 }
 
 // VerifyWithBodyWithResponse Say whether the threat is gone
@@ -17918,6 +18177,59 @@ func ParseSettleRecommendationResponse(rsp *http.Response) (*SettleRecommendatio
 	switch {
 	case true:
 		var headers SettleRecommendationResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSettleRiskResponse parses an HTTP response from a SettleRiskWithResponse call
+func ParseSettleRiskResponse(rsp *http.Response) (*SettleRiskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SettleRiskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Done
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Queued
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers SettleRiskResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -611,6 +611,9 @@ type RevisionList struct {
 // RevisionView defines model for RevisionView.
 type RevisionView = incident.RevisionView
 
+// RiskReview The client is asked what becomes of an accepted risk whose time is over.
+type RiskReview = incident.Review
+
 // Ruling defines model for Ruling.
 type Ruling = authority.Ruling
 

@@ -65,6 +65,8 @@ func (i Incident) NotificationsAfter(e Event) (all []notify.Notification) {
 		if p.Approval.Denied == nil && !p.IsPermitted() && p.Approval.IsAnswerable() {
 			add(approval)
 		}
+	case *RiskExpired:
+		add(notify.Notification{Purpose: notify.PurposeRisk, Occurrence: e.Seq})
 	case *LeaseDue:
 		add(notify.Notification{Purpose: notify.PurposeLease, Occurrence: e.Seq})
 	}
@@ -92,9 +94,9 @@ func (p Endpoint) IsUnseen() bool {
 }
 
 // NeedsWorkflow reports whether the incident cannot be without its workflow: the incident is not over, or a device of
-// it is isolated, or may be.
+// it is isolated, or may be, or the client is asked about an expired risk.
 func (i Incident) NeedsWorkflow() bool {
-	return !i.IsOver() || slices.ContainsFunc(i.Endpoints, func(p Endpoint) bool { return p.IsHeld() || p.IsUnseen() })
+	return !i.IsOver() || i.isAskedAboutRisks() || slices.ContainsFunc(i.Endpoints, func(p Endpoint) bool { return p.IsHeld() || p.IsUnseen() })
 }
 
 // Lost is what is known of an incident whose workflow is gone.
@@ -115,7 +117,7 @@ func (l Lost) NeedsWorkflow() bool {
 	i := l.Incident
 	takesFeedback := i.Phase == PhaseClosed && i.Feedback == nil && l.ReadAt.Before(i.ClosedAt.Add(time.Duration(l.Policy.FeedbackWindow)))
 	isWatched := slices.ContainsFunc(i.Endpoints, func(p Endpoint) bool { return l.ReadAt.Before(p.WatchedUntil(l.Policy)) })
-	return i.NeedsWorkflow() || takesFeedback || isWatched || len(l.Unsent().Notifications) > 0
+	return i.NeedsWorkflow() || i.HasExpiredRisk(l.ReadAt) || takesFeedback || isWatched || len(l.Unsent().Notifications) > 0
 }
 
 // Told returns the contacts whom messages or calls about the incident were meant for, unless they were taken back or

@@ -38,7 +38,7 @@ func (d Directory) untold() []string {
 	details := []string{}
 	for _, s := range models.Severities() {
 		if len(d.PlanByRule(s, time.Time{}).Messages) == 0 {
-			details = append(details, "nobody is told of severity "+string(s)+" at any time: no contact for it has the channel email or sms")
+			details = append(details, "nobody is told of severity "+string(s)+" at any time")
 		}
 	}
 	return details
