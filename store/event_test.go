@@ -223,7 +223,17 @@ func TestClosingOverAPresentThreatIsAnAcceptedRisk(t *testing.T) {
 	h.fails(closes("resolved all the same", false, &incident.ClosureConfirmed{Reason: "gone"}, dated), models.Conflict)
 	h.fails(closes("until another date", false, &incident.ClosureConfirmed{Reason: "gone", ExpiresAt: until.Add(time.Hour)}, dated), models.Conflict)
 
-	present := h.published(h.acme, "present") // straight at the table: without a confirmation, over a present threat
+	i := h.published(h.acme, "accepted, and closed as resolved") // straight at the table
+	h.record(h.acme, &i, user, &incident.ClosureRequested{Decision: "resolved", Outcome: incident.OutcomeResolved, Note: "done"},
+		&incident.ClosureConfirmed{Decision: "confirmed", Reason: "gone", ExpiresAt: until})
+	h.decide(h.acme, i.Reference, "resolved")
+	d := decision(h.acme, i.Reference, "confirmed")
+	d.Command, d.Said.Body = "confirm-closure", dated
+	h.as(store.Portal, h.acme, func(tx *store.Tx) error { return tx.SaveDecision(d) })
+	h.fails(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
+		return tx.Exec(`update incidents set phase = 'closed', state = jsonb_set(state, '{closure,outcome}', '"resolved"') where reference = ?`, i.Reference)
+	}), models.Conflict)
+	present := h.published(h.acme, "present") // without a confirmation, over a present threat
 	h.record(h.acme, &present, h.analyst.Actor(), &incident.Verified{Gone: false, Note: "n"})
 	h.record(h.acme, &present, user, &incident.ClosureRequested{Decision: "present", Outcome: incident.OutcomeResolved, Note: "done"})
 	h.decide(h.acme, present.Reference, "present")
