@@ -41,6 +41,7 @@ var matrix = map[string]string{
 	"list-contact-deliveries": "401 2 2 2 403 403 403 404",
 	"get-plan":                "401 2 2 2 2 2 2 404",
 	"check-go-live":           "401 2 2 2 2 2 2 404",
+	"go-live":                 "401 403 2 2 403 403 403 404",
 	"get-caller-code":         "401 2 2 2 2 2 2 404",
 	"start-fire-drill":        "401 2 2 403 403 403 403 404",
 

@@ -37,6 +37,7 @@ var permissions = addCommands(map[string][]models.Role{
 	"list-contact-deliveries": staff,
 	"get-plan":                everyone,
 	"check-go-live":           everyone,
+	"go-live":                 clientManagers,
 	"get-caller-code":         everyone,
 	"start-fire-drill":        handlers,
 

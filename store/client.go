@@ -28,6 +28,8 @@ type clientRow struct {
 	RequestID    string
 	Fingerprint  string
 	CreatedAt    time.Time `gorm:"autoCreateTime:false;default:now()"`
+	LiveAt       *time.Time
+	LiveDespite  string
 }
 
 // TableName names the table.
@@ -36,7 +38,7 @@ func (clientRow) TableName() string { return "clients" }
 func (r clientRow) model() models.Client {
 	return models.Client{
 		ID: r.ID, Number: r.Number, LegalName: r.LegalName, TimeZone: r.TimeZone, Language: r.Language,
-		Business: r.Business.V, Contract: r.Contract.V, EDR: r.EDR.V, Policy: r.Policy.V, CreatedAt: r.CreatedAt.UTC(),
+		Business: r.Business.V, Contract: r.Contract.V, EDR: r.EDR.V, Policy: r.Policy.V, CreatedAt: r.CreatedAt.UTC(), LiveAt: orZero(r.LiveAt), LiveDespite: r.LiveDespite,
 	}
 }
 
@@ -69,7 +71,7 @@ func (s *Store) createClient(ctx context.Context, c models.Client, requestID, fi
 		ID: c.ID, Number: c.Number, LegalName: c.LegalName, TimeZone: c.TimeZone, Language: c.Language,
 		Business: hours(c.Business), CallerSecret: uuid.New(), Contract: document[models.Contract]{c.Contract},
 		EDR: document[models.EDR]{c.EDR}, Policy: document[models.Policy]{c.Policy}, RequestID: requestID,
-		Fingerprint: fingerprint, CreatedAt: c.CreatedAt,
+		Fingerprint: fingerprint, CreatedAt: c.CreatedAt, LiveAt: orNull(c.LiveAt),
 	}
 	err := s.within(ctx, SOC.role(), c.ID, true, func(db *gorm.DB, _ time.Time) error {
 		if row.Number == 0 {
@@ -126,6 +128,20 @@ func (tx *Tx) UpdateClient(c models.Client) (models.Client, error) {
 	err := tx.db.Where("id = ?", tx.client).Select("legal_name", "time_zone", "language", "business", "contract", "policy").Updates(&row).Error
 	if err != nil {
 		return models.Client{}, problem("update client", err)
+	}
+	return tx.Client()
+}
+
+// GoLive notes that the transaction's client is live from now on, and why although a check failed, and returns the client.
+// The first time stays.
+func (tx *Tx) GoLive(despite string) (models.Client, error) {
+	if err := tx.needsClient(); err != nil {
+		return models.Client{}, err
+	}
+	err := tx.db.Table("clients").Where("id = ? and live_at is null", tx.client).
+		UpdateColumns(map[string]any{"live_at": tx.now, "live_despite": clean(despite)}).Error
+	if err != nil {
+		return models.Client{}, problem("go live", err)
 	}
 	return tx.Client()
 }

@@ -22,27 +22,28 @@ const maxWatched = 500
 const lostPage = 1000
 
 type incidentRow struct {
-	ClientID    uuid.UUID        `gorm:"primaryKey"`
-	Reference   models.Reference `gorm:"primaryKey"`
-	Title       string
-	Severity    models.Severity
-	Phase       incident.Phase
-	Turn        incident.Turn
-	Containment incident.Containment
-	Drill       bool
-	Expedited   bool
-	Revision    int
-	OpenTasks   int
-	Seq         int
-	LastHash    []byte
-	State       document[incident.Incident]
-	RequestID   string
-	Fingerprint string
-	Running     bool
-	Ended       bool
-	RiskDue     *time.Time
-	OpenedAt    time.Time
-	UpdatedAt   time.Time `gorm:"autoUpdateTime:false"`
+	ClientID        uuid.UUID        `gorm:"primaryKey"`
+	Reference       models.Reference `gorm:"primaryKey"`
+	Title           string
+	Severity        models.Severity
+	Phase           incident.Phase
+	Turn            incident.Turn
+	Containment     incident.Containment
+	Drill           bool
+	Expedited       bool
+	Revision        int
+	OpenTasks       int
+	Seq             int
+	LastHash        []byte
+	State           document[incident.Incident]
+	RequestID       string
+	Fingerprint     string
+	Running         bool
+	Ended           bool
+	RiskDue         *time.Time
+	OutsideContract bool
+	OpenedAt        time.Time
+	UpdatedAt       time.Time `gorm:"autoUpdateTime:false"`
 }
 
 // TableName names the table.
@@ -54,6 +55,7 @@ func (r *incidentRow) fill(client uuid.UUID, i incident.Incident) {
 	r.Title, r.Severity, r.Phase, r.Turn = clean(i.Assessment.Title), i.Severity, i.Phase, i.Turn
 	r.Containment, r.Drill, r.Expedited = i.Containment(), i.Exercise.IsDrill(), i.Expedited
 	r.Revision, r.Seq, r.OpenedAt, r.UpdatedAt = i.Revision, i.Seq, i.OpenedAt, i.UpdatedAt
+	r.OutsideContract = i.OutsideContract
 	r.RiskDue = orNull(i.RiskDue())
 	r.OpenTasks = 0
 	for _, t := range i.Tasks {
@@ -65,19 +67,20 @@ func (r *incidentRow) fill(client uuid.UUID, i incident.Incident) {
 
 // IncidentRow is an incident as a list shows it.
 type IncidentRow struct {
-	Reference   models.Reference     `json:"reference"`
-	ClientID    uuid.UUID            `json:"client_id"`
-	Client      int                  `json:"client" gorm:"-"` // the client's number
-	Title       string               `json:"title"`
-	Severity    models.Severity      `json:"severity"`
-	Phase       incident.Phase       `json:"phase"`
-	Turn        incident.Turn        `json:"turn"`
-	Containment incident.Containment `json:"containment"`
-	Drill       bool                 `json:"drill"`
-	Expedited   bool                 `json:"expedited"`
-	OpenTasks   int                  `json:"open_tasks"`
-	OpenedAt    time.Time            `json:"opened_at"`
-	UpdatedAt   time.Time            `json:"updated_at"`
+	Reference       models.Reference     `json:"reference"`
+	ClientID        uuid.UUID            `json:"client_id"`
+	Client          int                  `json:"client" gorm:"-"` // the client's number
+	Title           string               `json:"title"`
+	Severity        models.Severity      `json:"severity"`
+	Phase           incident.Phase       `json:"phase"`
+	Turn            incident.Turn        `json:"turn"`
+	Containment     incident.Containment `json:"containment"`
+	Drill           bool                 `json:"drill"`
+	Expedited       bool                 `json:"expedited"`
+	OutsideContract bool                 `json:"outside_contract,omitzero"`
+	OpenTasks       int                  `json:"open_tasks"`
+	OpenedAt        time.Time            `json:"opened_at"`
+	UpdatedAt       time.Time            `json:"updated_at"`
 }
 
 // IncidentFilter chooses incidents; zero fields choose all.
@@ -314,7 +317,7 @@ func (s *Store) RecordedCommand(ctx context.Context, as Audience, client uuid.UU
 // asPublished reads title and severity from the latest published revision: the portal must not see the SOC's knowledge
 // beyond it.
 const asPublished = `incidents.reference, incidents.client_id, r.body->'assessment'->>'title' as title, r.body->>'severity' as severity,
-	phase, turn, containment, drill, expedited, 0 as open_tasks, opened_at, updated_at`
+	phase, turn, containment, drill, expedited, outside_contract, 0 as open_tasks, opened_at, updated_at`
 
 // Incidents lists incidents, the last updated first, from after the cursor {UpdatedAt, Reference}. At most 1,000. The
 // portal gets title and severity as last published, and no count of the SOC's tasks.

@@ -430,6 +430,12 @@ type GoLive struct {
 // GoLiveCheck defines model for GoLiveCheck.
 type GoLiveCheck = models.GoLiveCheck
 
+// GoingLive Example: {"despite":"The second contact is added next week."}
+type GoingLive struct {
+	// Despite Why the client goes live although a check fails.
+	Despite *string `json:"despite,omitempty"`
+}
+
 // HostPattern A host name, in any case, with * for any characters. A pattern without a dot also fits the first label of a longer
 // name; the first label of a pattern with a dot also fits a name without one, whose domain nobody knows. A device is
 // judged both by the name in the request and by the EDR's own name for it.
@@ -474,8 +480,11 @@ type IncidentRow struct {
 	OpenTasks   int         `json:"open_tasks"`
 
 	// OpenedAt Example: 2026-03-02T08:15:00Z
-	OpenedAt Time  `json:"opened_at"`
-	Phase    Phase `json:"phase"`
+	OpenedAt Time `json:"opened_at"`
+
+	// OutsideContract A lead opened it for a client who was not live, or outside of its contract.
+	OutsideContract *bool `json:"outside_contract,omitempty"`
+	Phase           Phase `json:"phase"`
 
 	// Reference Example: SI-1042-0007
 	Reference Reference `json:"reference"`
@@ -590,7 +599,11 @@ type NewIncident struct {
 
 	// Exercise An exercise is marked as such, never counted, and never reaches a real EDR. A fire drill has an operation of its own.
 	Exercise *models.Exercise `json:"exercise,omitempty"`
-	Severity *Severity        `json:"severity,omitempty"`
+
+	// OutsideContract Why the incident is opened for a client who is not live, or whose contract has not begun or has ended. Only a
+	// lead does so; others get 409.
+	OutsideContract *string   `json:"outside_contract,omitempty"`
+	Severity        *Severity `json:"severity,omitempty"`
 
 	// Title Not blank.
 	Title *Title `json:"title,omitempty"`
@@ -1259,6 +1272,9 @@ type SetEdrCredentialsJSONRequestBody = EDRCredentials
 // StartFireDrillJSONRequestBody defines body for StartFireDrill for application/json ContentType.
 type StartFireDrillJSONRequestBody = NewFireDrill
 
+// GoLiveJSONRequestBody defines body for GoLive for application/json ContentType.
+type GoLiveJSONRequestBody = GoingLive
+
 // PauseIsolationJSONRequestBody defines body for PauseIsolation for application/json ContentType.
 type PauseIsolationJSONRequestBody = SwitchReason
 
@@ -1753,6 +1769,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 	CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GoLiveWithBody Let the client go live
+	//
+	// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+	// why. Every check must pass, or `despite` says why the client goes live all the same.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+	GoLiveWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GoLive Let the client go live
+	//
+	// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+	// why. Every check must pass, or `despite` says why the client goes live all the same.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+	GoLive(ctx context.Context, number ClientNumber, body GoLiveJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListIsolations List the client's isolated devices
 	//
@@ -3081,6 +3117,46 @@ func (c *API) StartFireDrill(ctx context.Context, number ClientNumber, params *S
 // Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 func (c *API) CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCheckGoLiveRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GoLiveWithBody Let the client go live
+//
+// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+// why. Every check must pass, or `despite` says why the client goes live all the same.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+func (c *API) GoLiveWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGoLiveRequestWithBody(c.Server, number, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GoLive Let the client go live
+//
+// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+// why. Every check must pass, or `despite` says why the client goes live all the same.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+func (c *API) GoLive(ctx context.Context, number ClientNumber, body GoLiveJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGoLiveRequest(c.Server, number, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5815,6 +5891,53 @@ func NewCheckGoLiveRequest(server string, number ClientNumber) (*http.Request, e
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewGoLiveRequest calls the generic GoLive builder with application/json body
+func NewGoLiveRequest(server string, number ClientNumber, body GoLiveJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewGoLiveRequestWithBody(server, number, "application/json", bodyReader)
+}
+
+// NewGoLiveRequestWithBody constructs an http.Request for the GoLive method, with any body, and a specified content type
+func NewGoLiveRequestWithBody(server string, number ClientNumber, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/go-live", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -8702,6 +8825,26 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 	CheckGoLiveWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*CheckGoLiveResponse, error)
 
+	// GoLiveWithBodyWithResponse Let the client go live
+	//
+	// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+	// why. Every check must pass, or `despite` says why the client goes live all the same.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+	GoLiveWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GoLiveResponse, error)
+
+	// GoLiveWithResponse Let the client go live
+	//
+	// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+	// why. Every check must pass, or `despite` says why the client goes live all the same.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+	GoLiveWithResponse(ctx context.Context, number ClientNumber, body GoLiveJSONRequestBody, reqEditors ...RequestEditorFn) (*GoLiveResponse, error)
+
 	// ListIsolationsWithResponse List the client's isolated devices
 	//
 	// For the SOC and the client. Every device that is isolated now, or is being isolated or released, with the incident
@@ -10771,6 +10914,61 @@ func (r CheckGoLiveResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CheckGoLiveResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GoLiveResponseDefaultHeaders the declared response headers of an HTTP default response for GoLive
+type GoLiveResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type GoLiveResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Client
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GoLiveResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GoLiveResponse) GetJSON200() *Client {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GoLiveResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GoLiveResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GoLiveResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GoLiveResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GoLiveResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13913,6 +14111,38 @@ func (c *ClientWithResponses) CheckGoLiveWithResponse(ctx context.Context, numbe
 	return ParseCheckGoLiveResponse(rsp)
 }
 
+// GoLiveWithBodyWithResponse Let the client go live
+//
+// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+// why. Every check must pass, or `despite` says why the client goes live all the same.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+func (c *ClientWithResponses) GoLiveWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GoLiveResponse, error) {
+	rsp, err := c.GoLiveWithBody(ctx, number, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGoLiveResponse(rsp)
+}
+
+// GoLiveWithResponse Let the client go live
+//
+// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+// why. Every check must pass, or `despite` says why the client goes live all the same.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+func (c *ClientWithResponses) GoLiveWithResponse(ctx context.Context, number ClientNumber, body GoLiveJSONRequestBody, reqEditors ...RequestEditorFn) (*GoLiveResponse, error) {
+	rsp, err := c.GoLive(ctx, number, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGoLiveResponse(rsp)
+}
+
 // ListIsolationsWithResponse List the client's isolated devices
 //
 // For the SOC and the client. Every device that is isolated now, or is being isolated or released, with the incident
@@ -16202,6 +16432,52 @@ func ParseCheckGoLiveResponse(rsp *http.Response) (*CheckGoLiveResponse, error) 
 	switch {
 	case true:
 		var headers CheckGoLiveResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGoLiveResponse parses an HTTP response from a GoLiveWithResponse call
+func ParseGoLiveResponse(rsp *http.Response) (*GoLiveResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GoLiveResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Client
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GoLiveResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -46,6 +46,7 @@ type Incident struct {
 	// PublishedSeverity is the severity of the latest revision, by which the client is called, told and reminded.
 	PublishedSeverity models.Severity `json:"published_severity,omitempty"`
 	Expedited         bool            `json:"expedited"`
+	OutsideContract   bool            `json:"outside_contract,omitzero"` // opened on purpose for a client not live, or outside of its contract
 
 	Alerts       []uuid.UUID                 `json:"alerts"`
 	Assessment   Assessment                  `json:"assessment"`

@@ -18,6 +18,8 @@ type Opened struct {
 	Severity  models.Severity  `json:"severity"`
 	Alerts    []uuid.UUID      `json:"alerts"`
 	Exercise  models.Exercise  `json:"exercise"`
+	// OutsideContract is why a lead opened it for a client who is not live, or is outside of its contract; "" for others.
+	OutsideContract string `json:"outside_contract,omitempty"`
 }
 
 // Type returns "opened".
@@ -34,7 +36,7 @@ func (d *Opened) apply(i *Incident, e Event) error {
 		return models.Errorf(models.Conflict, "an incident needs a title and a severity")
 	}
 	*i = Incident{
-		Reference: d.Reference, ClientID: d.ClientID, Exercise: cmp.Or(d.Exercise, models.ExerciseNone), Severity: d.Severity, Alerts: d.Alerts,
+		Reference: d.Reference, ClientID: d.ClientID, Exercise: cmp.Or(d.Exercise, models.ExerciseNone), Severity: d.Severity, Alerts: d.Alerts, OutsideContract: d.OutsideContract != "",
 		Assessment: Assessment{Title: d.Title}, Phase: PhaseInvestigating, OpenedAt: e.At,
 		Recommendations: []Recommendation{}, Endpoints: []Endpoint{}, Questions: []Question{}, ReadReceipts: []ReadReceipt{}, Tasks: []Task{},
 	}

@@ -1,7 +1,19 @@
+-- A client is live from when a lead or an operator said so; those from before are. An incident of a client who is not, or
+-- outside of the client's contract, is marked.
+--
 -- The expiry of an accepted risk brings the question back, also when the incident is closed and its workflow has ended.
 -- And closing over a threat that is still present is an accepted risk, whatever outcome was asked for before.
 
 -- +goose Up
+alter table clients
+    add column live_at      timestamptz, -- null: not yet
+    add column live_despite text not null default ''; -- why, although a check failed
+alter table clients no force row level security;
+update clients set live_at = created_at;
+alter table clients force row level security;
+grant update (live_at, live_despite) on clients to watchfire_soc;
+alter table incidents add column outside_contract boolean not null default false;
+
 alter table incidents add column risk_due timestamptz; -- of a closed one: the first expiry of the risks that the client accepts
 grant update (risk_due) on incidents to watchfire_worker;
 -- Row level security is forced on the owner, too, and would hide every row; the trigger has judged these before.
