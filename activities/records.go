@@ -118,7 +118,7 @@ type PlanInput struct {
 	Waiting      []notify.Notification // the contact of one of these gets no second message over its channel
 	Approval     bool                  // the calls are about an approval
 	KeepTold     bool                  // who was told of the incident stays told
-	Told         []uuid.UUID           `json:",omitempty"` // contacts who are being told, whom the ledger may not have yet
+	AlsoTold     []uuid.UUID           `json:",omitempty"` // contacts who are being told, whom the ledger may not have yet
 }
 
 // PlanRecipients returns who is reached, how and when: ids only. It puts messages that wait for a contact's hours into
@@ -129,7 +129,7 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan
 		if err != nil {
 			return notify.Plan{}, err
 		}
-		plan, err := in.planIn(d, func() ([]uuid.UUID, error) { return tx.Told(in.Reference) })
+		plan, err := in.planIn(d, func() ([]uuid.UUID, error) { return tx.ToldContacts(in.Reference) })
 		if err != nil {
 			return plan, err
 		}
@@ -158,7 +158,7 @@ func (in PlanInput) planIn(d notify.Directory, told func() ([]uuid.UUID, error))
 	if err != nil {
 		return notify.Plan{}, err
 	}
-	all = append(all, in.Told...)
+	all = append(all, in.AlsoTold...)
 	plan = d.Plan(in.Severity, in.At, all...)
 	if in.Approval {
 		plan.Calls = d.Callable(in.Severity, in.At, all...)

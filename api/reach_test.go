@@ -113,17 +113,17 @@ func TestGoLiveNamesWhatIsMissing(t *testing.T) {
 		}
 		return strings.Join(all, "; ")
 	}
-	var untold string
+	var nobodyTold string
 	for _, s := range models.Severities() {
-		untold += "; nobody is told of severity " + string(s) + " at any time"
+		nobodyTold += "; nobody is told of severity " + string(s) + " at any time"
 	}
 	const noEDR, unsigned = "the client has no EDR", "no response authority is signed: every isolation is asked for"
-	if g := check(); g.Ready || missing(g) != "nobody can be called at any time"+untold+"; "+noEDR+"; "+unsigned {
+	if g := check(); g.Ready || missing(g) != "nobody can be called at any time"+nobodyTold+"; "+noEDR+"; "+unsigned {
 		t.Errorf("%+v", g)
 	}
 	w.must(http.StatusOK, w.put("lead", w.clientPath("edr"), edrCredentials()))
 	w.must(http.StatusOK, w.post("admin", w.clientPath("response-authority", strconv.Itoa(w.draft("at all")), "sign"), nil))
-	if g := check(); g.Ready || missing(g) != "nobody can be called at any time"+untold+"; the connection to the EDR was never checked" {
+	if g := check(); g.Ready || missing(g) != "nobody can be called at any time"+nobodyTold+"; the connection to the EDR was never checked" {
 		t.Errorf("%+v", g)
 	}
 	w.must(http.StatusOK, w.post("analyst", w.clientPath("edr", "check"), nil))

@@ -251,7 +251,7 @@ func (p *pass) restartApprovalCalls(ctx context.Context, i incident.Incident, e 
 	if now == nil || !now.Approval.IsAnswerable() || now.Approval.Asked != e.Approval.Asked {
 		return nil
 	}
-	calls := l.Directory.Callable(l.Incident.PublishedSeverity, l.ReadAt, l.Told()...)
+	calls := l.Directory.Callable(l.Incident.PublishedSeverity, l.ReadAt, l.ToldContacts()...)
 	if len(calls) == 0 {
 		return nil
 	}

@@ -20,9 +20,9 @@ func (tx *Tx) Deliveries(r models.Reference, c Cursor, limit int) ([]notify.Deli
 	return tx.deliveries(q.Order("effects.planned_at, effects.id").Limit(bounded(limit)), c)
 }
 
-// Told returns the contacts whom messages or calls about an incident were meant for, unless they were taken back or
+// ToldContacts returns the contacts whom messages or calls about an incident were meant for, unless they were taken back or
 // rejected.
-func (tx *Tx) Told(r models.Reference) ([]uuid.UUID, error) {
+func (tx *Tx) ToldContacts(r models.Reference) ([]uuid.UUID, error) {
 	var told []uuid.UUID
 	err := tx.about("effects", "incident", r).
 		Where("contact_id is not null and state in ?", []notify.EffectState{notify.EffectIntended, notify.EffectAccepted}).

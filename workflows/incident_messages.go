@@ -96,8 +96,8 @@ func (w *incidentWorkflow) plan(ctx workflow.Context, in planInput) (notify.Plan
 	in.ClientID, in.Reference, in.Severity = i.ClientID, i.Reference, i.PublishedSeverity
 	if in.KeepTold = w.keepsTold; in.KeepTold {
 		for _, n := range w.state.Notifications {
-			if n.Contact != uuid.Nil && !slices.Contains(in.Told, n.Contact) {
-				in.Told = append(in.Told, n.Contact)
+			if n.Contact != uuid.Nil && !slices.Contains(in.AlsoTold, n.Contact) {
+				in.AlsoTold = append(in.AlsoTold, n.Contact)
 			}
 		}
 	}

@@ -184,7 +184,7 @@ func (s *story) world() {
 		if !in.KeepTold {
 			return s.directory.PlanByRule(in.Severity, in.At).Without(in.Waiting), nil
 		}
-		told := slices.Concat(in.Told, s.reached())
+		told := slices.Concat(in.AlsoTold, s.reached())
 		p := s.directory.Plan(in.Severity, in.At, told...).Without(in.Waiting)
 		if in.Approval {
 			p.Calls = s.directory.Callable(in.Severity, in.At, told...)

@@ -120,9 +120,9 @@ func (l Lost) NeedsWorkflow() bool {
 	return i.NeedsWorkflow() || i.HasExpiredRisk(l.ReadAt) || takesFeedback || isWatched || len(l.Unsent().Notifications) > 0
 }
 
-// Told returns the contacts whom messages or calls about the incident were meant for, unless they were taken back or
+// ToldContacts returns the contacts whom messages or calls about the incident were meant for, unless they were taken back or
 // rejected.
-func (l Lost) Told() (told []uuid.UUID) {
+func (l Lost) ToldContacts() (told []uuid.UUID) {
 	for _, d := range l.Ledger {
 		if d.Contact != uuid.Nil && (d.State == notify.EffectIntended || d.State == notify.EffectAccepted) {
 			told = append(told, d.Contact)

@@ -29,12 +29,12 @@ func (d Directory) GoLive() []models.GoLiveCheck {
 		models.NewGoLiveCheck("reachable", joinSlots(nobody, "nobody can be called")),
 		models.NewGoLiveCheck("second_person", joinSlots(single, "only one person can be called")),
 		models.NewGoLiveCheck("verified", verified),
-		models.NewGoLiveCheck("told", d.untold()),
+		models.NewGoLiveCheck("told", d.severitiesNobodyIsTold()),
 	}
 }
 
-// untold says which severities nobody is told of by the contacts' rules. Hours delay a message and keep none back.
-func (d Directory) untold() []string {
+// severitiesNobodyIsTold says which severities nobody is told of by the contacts' rules. Hours delay a message and keep none back.
+func (d Directory) severitiesNobodyIsTold() []string {
 	details := []string{}
 	for _, s := range models.Severities() {
 		if len(d.PlanByRule(s, time.Time{}).Messages) == 0 {
