@@ -3,11 +3,13 @@ package activities
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
@@ -63,10 +65,49 @@ func (in MessageInput) letter(tx *store.Tx, c models.Contact, row store.LedgerRo
 	if err != nil {
 		return report.Letter{}, fmt.Errorf("read revision: %w", err)
 	}
+	accepted, err := in.accepted(tx)
 	return report.Letter{
-		Purpose: in.Notification.Purpose, Occurrence: in.Notification.Occurrence, Language: c.Language, Reference: in.Reference,
+		Accepted: accepted,
+		Purpose:  in.Notification.Purpose, Occurrence: in.Notification.Occurrence, Language: c.Language, Reference: in.Reference,
 		Severity: revision.Severity, Title: revision.Assessment.Title, Revision: revision.Number, Drill: in.Exercise.IsDrill(), Code: row.Code(),
-	}, nil
+	}, err
+}
+
+// accepted returns who accepted the risks that the message is about: that of the closure, or those whose time is over.
+func (in MessageInput) accepted(tx *store.Tx) (all []report.Acceptance, err error) {
+	purpose := in.Notification.Purpose
+	if purpose != notify.PurposeClosed && purpose != notify.PurposeRisk {
+		return nil, nil
+	}
+	i, err := tx.Incident(in.Reference)
+	if err != nil {
+		return nil, fmt.Errorf("read incident: %w", err)
+	}
+	risks := slices.DeleteFunc(i.AcceptedRisks(), func(r incident.AcceptedRisk) bool {
+		return purpose == notify.PurposeClosed && r.ID != incident.RiskOfClosure || purpose == notify.PurposeRisk && r.Review == nil
+	})
+	if len(risks) == 0 {
+		return nil, nil
+	}
+	var ids []uuid.UUID
+	for _, r := range risks {
+		if id, err := uuid.Parse(r.By.ID); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	names, err := tx.UserNames(ids)
+	if err != nil {
+		return nil, err
+	}
+	d, err := tx.Directory()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range risks {
+		id, _ := uuid.Parse(r.By.ID) // the zero UUID has no name
+		all = append(all, report.Acceptance{By: names[id], Until: r.Until.In(d.Zone)})
+	}
+	return all, nil
 }
 
 // contactOf reads the contact an effect is for. Rejected: the contact was removed.

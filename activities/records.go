@@ -118,6 +118,8 @@ type PlanInput struct {
 	Waiting      []notify.Notification // the contact of one of these gets no second message over its channel
 	Approval     bool                  // the calls are about an approval
 	AskedBy      *models.Actor         `json:",omitempty"` // see notify.ApprovalCall
+	KeepTold     bool                  // who was told of the incident stays told
+	AlsoTold     []uuid.UUID           `json:",omitempty"` // contacts who are being told, whom the ledger may not have yet
 }
 
 // PlanRecipients returns who is reached, how and when: ids only. It puts messages that wait for a contact's hours into
@@ -128,16 +130,15 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan
 		if err != nil {
 			return notify.Plan{}, err
 		}
-		plan := d.Plan(in.Severity, in.At).Without(in.Waiting)
-		if in.Approval {
-			if in.AskedBy != nil {
-				made, err := tx.ContactsMadeBy(*in.AskedBy)
-				if err != nil {
-					return notify.Plan{}, err
-				}
-				d = d.Approvers(made)
+		var made map[uuid.UUID]bool
+		if in.Approval && in.AskedBy != nil {
+			if made, err = tx.ContactsMadeBy(*in.AskedBy); err != nil {
+				return notify.Plan{}, err
 			}
-			plan.Calls = d.Callable(in.Severity, in.At)
+		}
+		plan, err := in.planIn(d, made, func() ([]uuid.UUID, error) { return tx.ToldContacts(in.Reference) })
+		if err != nil {
+			return plan, err
 		}
 		for _, m := range plan.Messages {
 			if in.Notification.Purpose == "" || !m.At.After(in.At) {
@@ -149,6 +150,34 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan
 		}
 		return plan, nil
 	})
+}
+
+// planIn plans in a directory. made are the contacts whom the one who asks for an approval made. told returns whom the
+// ledger knows to have been told of the incident.
+func (in PlanInput) planIn(d notify.Directory, made map[uuid.UUID]bool, told func() ([]uuid.UUID, error)) (plan notify.Plan, err error) {
+	if !in.KeepTold {
+		plan = d.PlanByRule(in.Severity, in.At)
+		switch {
+		case in.Approval && in.AskedBy != nil:
+			plan.Calls = d.Approvers(made).CallableByRule(in.Severity, in.At)
+		case in.Approval:
+			plan.Calls = d.CallableByRule(in.Severity, in.At)
+		}
+		return plan.Without(in.Waiting), nil
+	}
+	all, err := told()
+	if err != nil {
+		return notify.Plan{}, err
+	}
+	all = append(all, in.AlsoTold...)
+	plan = d.Plan(in.Severity, in.At, all...)
+	switch {
+	case in.Approval && in.AskedBy != nil:
+		plan.Calls = d.CallableApprovers(made, in.Severity, in.At, all...)
+	case in.Approval:
+		plan.Calls = d.Callable(in.Severity, in.At, all...)
+	}
+	return plan.Without(in.Waiting), nil
 }
 
 // FallbackInput asks for another channel to the contact of a notification whose channel failed.

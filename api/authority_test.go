@@ -331,7 +331,7 @@ func TestARefusalAndAnExtension(t *testing.T) {
 // A client that was taken on before policies had these numbers gets the defaults: a lease of no time would never end.
 func TestAnIncidentOfAnOldClientHasEveryNumber(t *testing.T) {
 	w := newWorld(t)
-	c, err := w.store.CreateClient(t.Context(), models.Client{LegalName: "Old", TimeZone: "UTC", Language: "en", CreatedAt: time.Now(),
+	c, err := w.store.CreateClient(t.Context(), models.Client{LegalName: "Old", TimeZone: "UTC", Language: "en", CreatedAt: time.Now(), LiveAt: time.Now(),
 		Policy: models.Policy{Rounds: 7}}, "client-old", "")
 	w.ok(err)
 	var i incident.Incident

@@ -113,22 +113,27 @@ func TestGoLiveNamesWhatIsMissing(t *testing.T) {
 		}
 		return strings.Join(all, "; ")
 	}
+	var nobodyTold string
+	for _, s := range models.Severities() {
+		nobodyTold += "; nobody is told of severity " + string(s) + " at any time"
+	}
 	const noEDR, unsigned = "the client has no EDR", "no response authority is signed: every isolation is asked for"
-	if g := check(); g.Ready || missing(g) != "nobody can be called at any time; "+noEDR+"; "+unsigned {
+	if g := check(); g.Ready || missing(g) != "nobody can be called at any time"+nobodyTold+"; "+noEDR+"; "+unsigned {
 		t.Errorf("%+v", g)
 	}
 	w.must(http.StatusOK, w.put("lead", w.clientPath("edr"), edrCredentials()))
 	w.must(http.StatusOK, w.post("admin", w.clientPath("response-authority", strconv.Itoa(w.draft("at all")), "sign"), nil))
-	if g := check(); g.Ready || missing(g) != "nobody can be called at any time; the connection to the EDR was never checked" {
+	if g := check(); g.Ready || missing(g) != "nobody can be called at any time"+nobodyTold+"; the connection to the EDR was never checked" {
 		t.Errorf("%+v", g)
 	}
 	w.must(http.StatusOK, w.post("analyst", w.clientPath("edr", "check"), nil))
-	ada := w.contactWith(map[string]any{"name": "Ada Example", "channels": []string{"voice"}}).ID
+	ada := w.contactWith(map[string]any{"name": "Ada Example", "channels": []string{"voice", "email"}, "severities": models.Severities()}).ID
 	bob := w.contactWith(map[string]any{"name": "Bob Example", "order": 2, "channels": []string{"voice"}, "phone": "+12025550101"}).ID
-	if g := check(); g.Ready || missing(g) != "contact Ada Example: voice is not verified; contact Bob Example: voice is not verified" {
+	if g := check(); g.Ready || missing(g) != "contact Ada Example: voice is not verified; contact Ada Example: email is not verified; contact Bob Example: voice is not verified" {
 		t.Errorf("%+v", g)
 	}
 	w.must(http.StatusOK, w.post("analyst", contactPath(w, ada, "confirm-channel"), withCode("voice", w.code(ada, "voice"))))
+	w.must(http.StatusOK, w.post("analyst", contactPath(w, ada, "confirm-channel"), withCode("email", w.code(ada, "email"))))
 	w.must(http.StatusOK, w.post("analyst", contactPath(w, bob, "confirm-channel"), withCode("voice", w.code(bob, "voice"))))
 	if g := check(); !g.Ready || missing(g) != "" || len(g.Checks) != 6 {
 		t.Errorf("%+v", g)

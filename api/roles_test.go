@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"strconv"
@@ -43,6 +44,7 @@ var matrix = map[string]string{
 	"list-contact-deliveries": "401 2 2 2 403 403 403 404 404 403",
 	"get-plan":                "401 2 2 2 2 2 2 404 404 403",
 	"check-go-live":           "401 2 2 2 2 2 2 404 404 403",
+	"go-live":                 "401 403 2 2 403 403 403 404 404 403",
 	"get-caller-code":         "401 2 2 2 2 2 2 404 404 403",
 	"start-fire-drill":        "401 2 2 403 403 403 403 404 404 403",
 
@@ -121,6 +123,7 @@ var matrix = map[string]string{
 	"verify":                  "401 2 2 403 403 403 403 404 404 403",
 	"request-closure":         "401 409 409 409 403 2 2 404 404 403",
 	"confirm-closure":         "401 409 409 409 403 2 2 404 404 403",
+	"settle-risk":             "401 409 409 409 403 2 2 404 404 403",
 	"withdraw-closure":        "401 409 409 409 403 2 2 404 404 403",
 	"give-feedback":           "401 409 409 409 2 2 2 404 404 403",
 }
@@ -210,6 +213,8 @@ func (w *world) completed(operation string, body map[string]any, contact uuid.UU
 	switch operation {
 	case "open-incident":
 		body["alerts"] = []string{w.alert()}
+	case "confirm-closure":
+		body["expires_at"] = time.Now().Add(time.Hour)
 	case "ask-question":
 		body["deadline"] = time.Now().Add(time.Hour)
 	case "invite-soc-user", "invite-client-user":
@@ -272,7 +277,7 @@ func (w *world) ripe(operation, who string) models.Reference {
 				Severity: models.SeverityHigh, Assessment: incident.Assessment{Title: "T", Summary: "S"}})
 			return ref
 		}
-	case "request-closure", "confirm-closure", "withdraw-closure", "give-feedback":
+	case "request-closure", "confirm-closure", "withdraw-closure", "give-feedback", "settle-risk":
 		ref := w.incident()
 		w.happen(ref, w.users["analyst"].Actor(), &incident.Published{Expedited: true})
 		if operation == "request-closure" {
@@ -285,6 +290,10 @@ func (w *world) ripe(operation, who string) models.Reference {
 			}))
 			w.happen(ref, w.users["analyst"].Actor(), &incident.Verified{Gone: true, Note: "Gone."})
 			w.happen(ref, responder.Actor(), &incident.Closed{Decision: "d-" + string(ref)})
+		}
+		if operation == "settle-risk" {
+			w.closeAccepting(ref, time.Now().Add(-time.Hour))
+			w.happen(ref, models.System(), &incident.RiskExpired{Risk: incident.RiskOfClosure, Number: 1})
 		}
 		return ref
 	case "get-drill-report":
@@ -302,6 +311,18 @@ func (w *world) ripe(operation, who string) models.Reference {
 		return ref
 	}
 	return w.published()
+}
+
+// closeAccepting lets the responder confirm the closure of an incident, accepting its risk until a moment.
+func (w *world) closeAccepting(ref models.Reference, until time.Time) {
+	w.Helper()
+	responder := w.users["responder"]
+	w.ok(w.store.ForClient(w.Context(), store.Portal, w.acme.ID, func(tx *store.Tx) error {
+		return errors.Join(tx.SaveDecision(store.Decision{RequestID: "d-" + string(ref), Incident: ref, Command: "request-closure", UserID: responder.ID}),
+			tx.SaveDecision(store.Decision{RequestID: "c-" + string(ref), Incident: ref, Command: "confirm-closure", UserID: responder.ID}))
+	}))
+	w.happen(ref, responder.Actor(), &incident.ClosureConfirmed{Decision: "c-" + string(ref), Reason: "It is retired.", ExpiresAt: until.UTC()})
+	w.happen(ref, responder.Actor(), &incident.Closed{Decision: "c-" + string(ref)})
 }
 
 // alert hands in a new alert of Acme and returns its id.

@@ -142,7 +142,7 @@ func (w *world) newClient(name string) models.Client {
 	w.Helper()
 	c, err := w.store.CreateClient(w.Context(), models.Client{
 		LegalName: name, TimeZone: "Europe/Prague", Language: "en", Policy: models.DefaultPolicy(), CreatedAt: time.Now(),
-		Contract: models.Contract{Start: time.Now(), End: time.Now(), Plan: "mdr"},
+		Contract: models.Contract{Start: time.Now().AddDate(-1, 0, 0), End: time.Now().AddDate(1, 0, 0), Plan: "mdr"}, LiveAt: time.Now(),
 	}, "client-"+name, "")
 	w.ok(err)
 	return c

@@ -47,6 +47,7 @@ var permissions = addCommands(map[string][]models.Role{
 	"list-contact-deliveries": staff,
 	"get-plan":                everyone,
 	"check-go-live":           everyone,
+	"go-live":                 clientManagers,
 	"get-caller-code":         everyone,
 	"start-fire-drill":        handlers,
 

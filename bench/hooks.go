@@ -110,7 +110,7 @@ func newClient(name string) models.Client {
 	today := time.Now().UTC().Truncate(24 * time.Hour)
 	return models.Client{
 		LegalName: name, TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy(),
-		Contract: models.Contract{Start: today, End: today.AddDate(1, 0, 0), Plan: "mdr"},
+		Contract: models.Contract{Start: today, End: today.AddDate(1, 0, 0), Plan: "mdr"}, LiveAt: today,
 	}
 }
 

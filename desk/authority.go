@@ -136,7 +136,7 @@ func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authorit
 			return err
 		}
 		if ruling = a.Evaluate(r, directory.Zone, directory.Business); ruling.Decision.Asks() {
-			approvers = len(directory.Approvers(nil).Callable(r.Severity, r.At))
+			approvers = len(directory.CallableApprovers(nil, r.Severity, r.At))
 		}
 		return nil
 	})

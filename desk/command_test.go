@@ -51,7 +51,7 @@ func (e *pausing) SignalWorkflow(ctx context.Context, id, run, name string, arg 
 func TestACommandWaitsForAnEngineThatPauses(t *testing.T) {
 	const wait = 500 * time.Millisecond
 	s, _ := newStore(t)
-	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client", "")
+	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy(), LiveAt: time.Now()}, "client", "")
 	if err != nil {
 		t.Fatal(err)
 	}

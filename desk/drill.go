@@ -33,7 +33,7 @@ func (d *Desk) StartFireDrill(ctx context.Context, u models.User, via string, nu
 		return i, false, err
 	}
 	i, running, err := d.openIncident(ctx, u, number, requestID(u, "start-fire-drill", key), asked,
-		func(*store.Tx) (incident.Opened, error) { return o, nil })
+		func(*store.Tx, models.Client) (incident.Opened, error) { return o, nil })
 	switch {
 	case err != nil:
 		return i, false, err

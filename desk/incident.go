@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -30,12 +31,15 @@ type OpenIncidentRequest struct {
 	Severity models.Severity `json:"severity"` // "" takes the worst of the alerts
 	Alerts   []uuid.UUID     `json:"alerts"`
 	Exercise models.Exercise `json:"exercise,omitempty"` // "" is none; a fire drill is started by StartFireDrill
+	// OutsideContract is why a lead opens an incident for a client who is not live, or is outside of its contract.
+	OutsideContract string `json:"outside_contract,omitempty"`
 }
 
 // OpenIncident opens an incident and starts its workflow. running is false when the incident is recorded but the engine
 // did not answer: the reconciler starts the workflow later. The same key again returns the same incident. Invalid: a
 // field is wrong, or the key was used for another request. NotFound: the client does not exist, or an alert is not the
-// client's. Conflict: an alert belongs to an incident already.
+// client's. Conflict: an alert belongs to an incident already, or the client is not live or outside of its contract, and no
+// lead says why the incident is opened all the same.
 func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentRequest, key string) (i incident.Incident, running bool, err error) {
 	if err := auth.Allow("open-incident", u.Role); err != nil {
 		return i, false, err
@@ -45,19 +49,44 @@ func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentR
 		return i, false, err
 	}
 	i, running, err = d.openIncident(ctx, u, in.Client, requestID(u, "open-incident", key), asked,
-		func(tx *store.Tx) (incident.Opened, error) { return completeOpening(tx, in) })
+		func(tx *store.Tx, c models.Client) (incident.Opened, error) {
+			if err := checkContract(c, tx.Now(), u.Role, in.OutsideContract); err != nil {
+				return incident.Opened{}, err
+			}
+			return completeOpening(tx, in)
+		})
 	return i, running, withPointer("/client", err)
 }
 
+// checkContract returns why a user may not open an incident for a client at a moment: outside of the contract, and before
+// the client is live, only a lead does, and says why.
+func checkContract(c models.Client, now time.Time, by models.Role, reason string) error {
+	zone, err := time.LoadLocation(c.TimeZone)
+	if err != nil {
+		return fmt.Errorf("the client's time zone: %w", err)
+	}
+	switch outside := c.Outside(now.In(zone)); {
+	case outside == "" && reason != "":
+		return models.InvalidField("/outside_contract", "is for clients who are not live or outside of their contract: this one is not")
+	case outside == "":
+		return nil
+	case by != models.RoleLead:
+		return models.Errorf(models.Conflict, "%s: only a lead opens an incident for it, with a reason in outside_contract", outside)
+	case reason == "":
+		return models.Errorf(models.Conflict, "%s: to open an incident all the same, say why in outside_contract", outside)
+	}
+	return models.CheckText("/outside_contract", reason, 300, true)
+}
+
 // openIncident opens an incident of the client with a number with the event that fill makes, and starts its workflow.
-func (d *Desk) openIncident(ctx context.Context, u models.User, number int, request, fingerprint string, fill func(*store.Tx) (incident.Opened, error),
+func (d *Desk) openIncident(ctx context.Context, u models.User, number int, request, fingerprint string, fill func(*store.Tx, models.Client) (incident.Opened, error),
 ) (i incident.Incident, running bool, err error) {
 	run, skipped, err := d.recordOpening(d.inClient(ctx, u, number), func(tx *store.Tx) (run incident.State, err error) {
 		c, err := tx.Client()
 		if err != nil {
 			return run, err
 		}
-		o, err := fill(tx)
+		o, err := fill(tx, c)
 		if err != nil {
 			return run, err
 		}
@@ -151,7 +180,8 @@ func (d *Desk) tellOfSkipped(ctx context.Context, number, skipped int) {
 
 // completeOpening takes the title and the severity that the request leaves open from its alerts.
 func completeOpening(tx *store.Tx, in OpenIncidentRequest) (incident.Opened, error) {
-	o := incident.Opened{Title: strings.TrimSpace(in.Title), Severity: in.Severity, Alerts: slices.Clone(in.Alerts), Exercise: cmp.Or(in.Exercise, models.ExerciseNone)}
+	o := incident.Opened{Title: strings.TrimSpace(in.Title), Severity: in.Severity, Alerts: slices.Clone(in.Alerts), Exercise: cmp.Or(in.Exercise, models.ExerciseNone),
+		OutsideContract: in.OutsideContract}
 	if o.Alerts == nil {
 		o.Alerts = []uuid.UUID{}
 	}

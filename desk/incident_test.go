@@ -83,7 +83,7 @@ type counter struct {
 func newCounter(t *testing.T, wait time.Duration, foreign ...int) *counter {
 	t.Helper()
 	s, ownerURL := newStore(t)
-	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client", "")
+	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy(), LiveAt: time.Now()}, "client", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -180,6 +180,50 @@ func askingRules(a authority.Authority) (asking []notify.AskingRule) {
 	return asking
 }
 
+// GoLiveNow notes that the client with a number is live: from now on analysts open incidents for it. Conflict: a go-live
+// check fails, and despite does not say why the client goes live all the same. A client who is live stays so.
+func (d *Desk) GoLiveNow(ctx context.Context, u models.User, number int, despite string) (now models.Client, err error) {
+	if err := auth.Allow("go-live", u.Role); err != nil {
+		return now, err
+	}
+	if err := models.CheckText("/despite", despite, 300, false); err != nil {
+		return now, err
+	}
+	g, err := d.GoLive(ctx, u, number)
+	if err != nil {
+		return now, err
+	}
+	var failed []string
+	for _, c := range g.Checks {
+		if !c.Passed {
+			failed = append(failed, c.Name)
+		}
+	}
+	err = d.changeSettings(ctx, u, number, "go-live", func(tx *store.Tx) (_ string, fields []string, err error) {
+		before, err := tx.Client()
+		if err != nil {
+			return "", nil, err
+		}
+		if !before.LiveAt.IsZero() {
+			now = before
+			return "", nil, nil
+		}
+		if len(failed) > 0 && despite == "" {
+			return "", nil, models.Errorf(models.Conflict, "these checks fail: %s; see the go-live checks, or say in despite why the client goes live all the same",
+				strings.Join(failed, ", "))
+		}
+		if len(failed) == 0 {
+			despite = ""
+		}
+		if now, err = tx.GoLive(despite); err != nil {
+			return "", nil, err
+		}
+		fields, err = differences(before, now)
+		return "", fields, err
+	})
+	return now, err
+}
+
 // CallerCode returns the code that proves at present that a call to the client with a number is Watchfire's. NotFound
 // also when the client is not the user's.
 func (d *Desk) CallerCode(ctx context.Context, u models.User, number int) (CallerCode, error) {

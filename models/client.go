@@ -19,6 +19,9 @@ type Client struct {
 	EDR       EDR       `json:"edr"`
 	Policy    Policy    `json:"policy"`
 	CreatedAt time.Time `json:"created_at"`
+	LiveAt    time.Time `json:"live_at,omitzero"` // zero before the client goes live
+	// LiveDespite is why the client went live although a go-live check failed.
+	LiveDespite string `json:"live_despite,omitempty"`
 	// IsolationPaused is the paused isolation switch; nil: devices may be isolated. Only Desk.Client sets it.
 	IsolationPaused *IsolationSwitch `json:"isolation_paused,omitempty"`
 }
@@ -29,6 +32,22 @@ type Contract struct {
 	End    time.Time `json:"end"`
 	Plan   string    `json:"plan"`             // "mdr"
 	AddOns []string  `json:"add_ons,omitzero"` // "cybersecurity_advisor"
+}
+
+// Outside returns why no incident is opened for the client at a moment in its zone without a reason of a lead: it is not
+// live yet, or its contract has not begun, or has ended. "" when it is live and in its contract. A contract without an end
+// goes on.
+func (c Client) Outside(local time.Time) string {
+	today := time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, time.UTC)
+	switch {
+	case today.Before(c.Contract.Start):
+		return "the client's contract begins on " + c.Contract.Start.Format(time.DateOnly)
+	case !c.Contract.End.IsZero() && today.After(c.Contract.End):
+		return "the client's contract ended on " + c.Contract.End.Format(time.DateOnly)
+	case c.LiveAt.IsZero():
+		return "the client is not live yet"
+	}
+	return ""
 }
 
 // EDR says through which product and which of its tenants a client's endpoints are isolated.

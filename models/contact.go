@@ -61,10 +61,9 @@ func (c Contact) Address(ch Channel) string {
 // Has reports whether the contact may be reached over a channel.
 func (c Contact) Has(ch Channel) bool { return slices.Contains(c.Channels, ch) }
 
-// MayBeAsked reports whether the contact can be called for an approval in an incident of a severity: their number is
-// verified.
-func (c Contact) MayBeAsked(s Severity) bool {
-	return slices.Contains(c.Severities, s) && c.Has(ChannelVoice) && !c.Verified[ChannelVoice].IsZero()
+// IsCallable reports whether the contact can be called for an approval: their number is verified.
+func (c Contact) IsCallable() bool {
+	return c.Has(ChannelVoice) && !c.Verified[ChannelVoice].IsZero()
 }
 
 // After returns the channel to try when one failed, and whether there is one: text follows mail, a call follows text,

@@ -194,7 +194,7 @@ func (r *Reconciler) compare(ctx context.Context) error {
 	if !p.asksEngine(ctx) {
 		return nil // checkSystem says so
 	}
-	err := errors.Join(p.checkIncidents(ctx), p.checkRefused(ctx), p.endAlarms(ctx))
+	err := errors.Join(p.wakeExpired(ctx), p.checkIncidents(ctx), p.checkRefused(ctx), p.endAlarms(ctx))
 	if p.looks != nil {
 		p.looks.SetLimit(paceFor(p.looked.Load()))
 	}

@@ -76,6 +76,45 @@ func (p *pass) startAgain(ctx context.Context, lost incident.Lost) error {
 	return errors.Join(append(problems, p.repeatFacts(ctx, lost))...)
 }
 
+// wakeExpired starts the workflows of closed incidents again that had come to their end, because the time of a risk is
+// over that the client accepted: they ask the client. Everything else about them is settled.
+func (p *pass) wakeExpired(ctx context.Context) error {
+	expired, err := p.Store.ExpiredRisks(ctx)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, e := range expired {
+		problems = append(problems, p.wake(ctx, e))
+	}
+	return errors.Join(problems...)
+}
+
+func (p *pass) wake(ctx context.Context, e store.Expired) error {
+	state, err := p.look(ctx, e.Reference.WorkflowID())
+	if err != nil {
+		return err
+	}
+	if !state.running {
+		lost, err := p.readLost(ctx, incident.Incident{ClientID: e.ClientID, Reference: e.Reference})
+		if err != nil {
+			return err
+		}
+		if err := p.requireLease(ctx); err != nil {
+			return err
+		}
+		run := lost.State().Carried()
+		run.Notifications, run.PendingCalls = nil, nil
+		starting, cancel := context.WithTimeout(ctx, startWithin)
+		defer cancel()
+		if err := desk.StartIncident(starting, p.Temporal, run, true); err != nil {
+			return err
+		}
+		p.Log.InfoContext(ctx, "an incident asks about an expired risk", "incident", string(e.Reference))
+	}
+	return p.Store.ForClient(ctx, store.SOC, e.ClientID, func(tx *store.Tx) error { return tx.MarkWatched(e.Reference) })
+}
+
 // readLost reads all that is kept of an incident.
 func (p *pass) readLost(ctx context.Context, i incident.Incident) (incident.Lost, error) {
 	return store.Run(p.Store.InClient(ctx, store.SOC, i.ClientID), func(tx *store.Tx) (incident.Lost, error) { return tx.Lost(i.Reference) })
@@ -218,7 +257,7 @@ func (p *pass) restartApprovalCalls(ctx context.Context, i incident.Incident, e 
 	if err != nil {
 		return err
 	}
-	calls := l.Directory.Approvers(made).Callable(l.Incident.PublishedSeverity, l.ReadAt)
+	calls := l.Directory.CallableApprovers(made, l.Incident.PublishedSeverity, l.ReadAt, l.ToldContacts()...)
 	if len(calls) == 0 {
 		return nil
 	}

@@ -58,7 +58,7 @@ func purposes() []notify.Purpose {
 	return []notify.Purpose{
 		notify.PurposePublished, notify.PurposeRevised, notify.PurposeReminder, notify.PurposeStillPresent, notify.PurposeClosed,
 		notify.PurposeQuestion, notify.PurposeQuestionReminder, notify.PurposeApproval, notify.PurposeReview,
-		notify.PurposeLease,
+		notify.PurposeLease, notify.PurposeRisk,
 		notify.PurposeTest, notify.PurposeCode, notify.PurposeContactChanged,
 	}
 }
@@ -82,6 +82,8 @@ func letter(language string, p notify.Purpose) report.Letter {
 		l.Revision = 2
 	case notify.PurposeReminder, notify.PurposeQuestionReminder:
 		l.Occurrence = 2
+	case notify.PurposeRisk:
+		l.Accepted = []report.Acceptance{{By: "Eva <b>Example</b>\nhttp://evil.example", Until: l.At}, {Until: l.At}}
 	}
 	return l
 }

@@ -44,6 +44,8 @@ type words struct {
 	At                   time.Time
 	Change, Fields, By   string // of a contact: "changed", "mail address, channels", "a lead of the SOC"
 	Before, After        string // masked
+	Accepted             bool   // a risk remains that the client accepts
+	Person               string // who accepted it, harmless already and on one line; "" when it is not known
 }
 
 // LoadLanguages reads the language files for a provider, by whose name every message and call introduces itself: of at

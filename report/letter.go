@@ -22,7 +22,17 @@ type Letter struct {
 	Code       string    // six digits that verify an address or, sent back, acknowledge an incident; "" leaves the sentence out
 	At         time.Time // of a review, in the client's zone
 	Changes    []ContactChange
+	Accepted   []Acceptance
 }
+
+// Acceptance says who accepted a risk that remains, and until which day in the client's zone.
+type Acceptance struct {
+	By    string // untrusted; "" when it is not known
+	Until time.Time
+}
+
+// maxAccepted bounds the acceptances that a letter names.
+const maxAccepted = 10
 
 var (
 	sixDigits  = regexp.MustCompile(`^[0-9]{6}$`)
@@ -69,7 +79,7 @@ func (l Languages) draft(about Letter) *draft {
 	d := &draft{vocabulary: l.in(about.Language), err: about.check()}
 	d.words = words{
 		Title: Defang(OneLine(about.Title, 200)), Revision: about.Revision, Occurrence: about.Occurrence,
-		Drill: about.Drill, Code: about.Code, At: about.At,
+		Drill: about.Drill, Code: about.Code, At: about.At, Accepted: len(about.Accepted) > 0,
 	}
 	if aboutIncident(about.Purpose) {
 		d.words.Reference = string(about.Reference)

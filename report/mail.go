@@ -54,8 +54,8 @@ func NewLetterhead(provider string, portal *url.URL) (Letterhead, error) {
 }
 
 // Compose writes the mail, without its addressee. About an incident it holds its reason, severity, title, reference, the
-// direct link and the provider's name, nothing else. A malformed reference, a severity or purpose without words, a
-// missing code or time is an error.
+// direct link, the provider's name and who accepted a risk that the mail is about, nothing else. A malformed reference, a
+// severity or purpose without words, a missing code or time is an error.
 func (h Letterhead) Compose(l Letter) (models.OutboundMail, error) {
 	d := h.languages.draft(l)
 	p := page{
@@ -66,6 +66,10 @@ func (h Letterhead) Compose(l Letter) (models.OutboundMail, error) {
 			{d.write("label/severity"), d.words.Severity},
 			{d.write("label/title"), d.words.Title},
 			{d.write("label/reference"), d.words.Reference},
+		}
+		for _, a := range l.Accepted[:min(len(l.Accepted), maxAccepted)] {
+			d.words.Person, d.words.At = Defang(OneLine(a.By, 200)), a.Until
+			p.Rows = append(p.Rows, row{d.write("label/accepted"), d.write("accepted")})
 		}
 	}
 	if l.Purpose == notify.PurposeContactChanged {

@@ -28,18 +28,21 @@ type clientRow struct {
 	RequestID    string
 	Fingerprint  string
 	CreatedAt    time.Time `gorm:"autoCreateTime:false;default:now()"`
+	LiveAt       *time.Time
+	LiveDespite  string
 }
 
 // TableName names the table.
 func (clientRow) TableName() string { return "clients" }
 
-// clientColumns are the columns of a client's model.
-const clientColumns = "id, number, legal_name, time_zone, language, business, contract, edr, policy, created_at"
+// clientColumns are the columns of a client's model that the client sees. Why it went live although a check failed is the
+// SOC's own word.
+const clientColumns = "id, number, legal_name, time_zone, language, business, contract, edr, policy, created_at, live_at"
 
 func (r clientRow) model() models.Client {
 	return models.Client{
 		ID: r.ID, Number: r.Number, LegalName: r.LegalName, TimeZone: r.TimeZone, Language: r.Language,
-		Business: r.Business.V, Contract: r.Contract.V, EDR: r.EDR.V, Policy: r.Policy.V, CreatedAt: r.CreatedAt.UTC(),
+		Business: r.Business.V, Contract: r.Contract.V, EDR: r.EDR.V, Policy: r.Policy.V, CreatedAt: r.CreatedAt.UTC(), LiveAt: orZero(r.LiveAt), LiveDespite: r.LiveDespite,
 	}
 }
 
@@ -72,7 +75,7 @@ func (s *Store) createClient(ctx context.Context, c models.Client, requestID, fi
 		ID: c.ID, Number: c.Number, LegalName: c.LegalName, TimeZone: c.TimeZone, Language: c.Language,
 		Business: hours(c.Business), CallerSecret: uuid.New(), Contract: document[models.Contract]{c.Contract},
 		EDR: document[models.EDR]{c.EDR}, Policy: document[models.Policy]{c.Policy}, RequestID: requestID,
-		Fingerprint: fingerprint, CreatedAt: c.CreatedAt,
+		Fingerprint: fingerprint, CreatedAt: c.CreatedAt, LiveAt: orNull(c.LiveAt),
 	}
 	err := s.within(ctx, SOC.role(), c.ID, true, func(db *gorm.DB, _ time.Time) error {
 		if row.Number == 0 {
@@ -111,8 +114,12 @@ func (tx *Tx) Client() (models.Client, error) {
 	if err := tx.needsClient(); err != nil {
 		return models.Client{}, err
 	}
+	columns := clientColumns
+	if tx.audience != Portal {
+		columns += ", live_despite"
+	}
 	var row clientRow
-	err := tx.db.Select(clientColumns).Where("id = ?", tx.client).Take(&row).Error
+	err := tx.db.Select(columns).Where("id = ?", tx.client).Take(&row).Error
 	return row.model(), notFound(problem("read client", err), "client")
 }
 
@@ -129,6 +136,20 @@ func (tx *Tx) UpdateClient(c models.Client) (models.Client, error) {
 	err := tx.db.Where("id = ?", tx.client).Select("legal_name", "time_zone", "language", "business", "contract", "policy").Updates(&row).Error
 	if err != nil {
 		return models.Client{}, problem("update client", err)
+	}
+	return tx.Client()
+}
+
+// GoLive notes that the transaction's client is live from now on, and why although a check failed, and returns the client.
+// The first time stays.
+func (tx *Tx) GoLive(despite string) (models.Client, error) {
+	if err := tx.needsClient(); err != nil {
+		return models.Client{}, err
+	}
+	err := tx.db.Table("clients").Where("id = ? and live_at is null", tx.client).
+		UpdateColumns(map[string]any{"live_at": tx.now, "live_despite": clean(despite)}).Error
+	if err != nil {
+		return models.Client{}, problem("go live", err)
 	}
 	return tx.Client()
 }

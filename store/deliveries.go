@@ -20,6 +20,16 @@ func (tx *Tx) Deliveries(r models.Reference, c Cursor, limit int) ([]notify.Deli
 	return tx.deliveries(q.Order("effects.planned_at, effects.id").Limit(bounded(limit)), c)
 }
 
+// ToldContacts returns the contacts whom messages or calls about an incident were meant for, unless they were taken back or
+// rejected.
+func (tx *Tx) ToldContacts(r models.Reference) ([]uuid.UUID, error) {
+	var told []uuid.UUID
+	err := tx.about("effects", "incident", r).
+		Where("contact_id is not null and state in ?", []notify.EffectState{notify.EffectIntended, notify.EffectAccepted}).
+		Distinct().Pluck("contact_id", &told).Error
+	return told, problem("list who was told", err)
+}
+
 // ContactDeliveries lists the effects that are meant for a contact, tests and codes too, as Deliveries does, but the
 // newest planned first.
 func (tx *Tx) ContactDeliveries(contact uuid.UUID, c Cursor, limit int) ([]notify.Delivery, error) {

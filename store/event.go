@@ -220,7 +220,7 @@ func (tx *Tx) save(row incidentRow, events []eventRow, revisions []incident.Revi
 		return err
 	}
 	err := tx.of("incidents").Where("reference = ?", row.Reference).Select("title", "severity", "phase", "turn",
-		"containment", "expedited", "revision", "open_tasks", "seq", "last_hash", "state", "running", "updated_at").
+		"containment", "expedited", "revision", "open_tasks", "seq", "last_hash", "state", "running", "updated_at", "risk_due").
 		Updates(&row).Error
 	return problem("update incident", err)
 }

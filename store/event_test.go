@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -191,6 +192,80 @@ func TestClosingNeedsTheClientsDecision(t *testing.T) {
 		h.ok(tx.VerifyEvents(i.Reference))
 		return err
 	})
+}
+
+// Closing over a threat that is still present is an accepted risk, until the date in the client's row.
+func TestClosingOverAPresentThreatIsAnAcceptedRisk(t *testing.T) {
+	h := newHouse(t)
+	user, until := h.acme.user.Actor(), noon.Add(30*24*time.Hour)
+	dated := `{"reason":"gone","expires_at":"` + until.Format(time.RFC3339Nano) + `"}`
+	closes := func(name string, gone bool, confirmed *incident.ClosureConfirmed, row string) error {
+		i := h.published(h.acme, name)
+		h.record(h.acme, &i, h.analyst.Actor(), &incident.Verified{Gone: gone, Note: "n"})
+		h.record(h.acme, &i, user, &incident.ClosureRequested{Decision: name, Outcome: incident.OutcomeResolved, Note: "done"})
+		h.decide(h.acme, i.Reference, name)
+		closing := name
+		if confirmed != nil {
+			closing = name + " confirmed"
+			confirmed.Decision = closing
+			h.record(h.acme, &i, user, confirmed)
+			d := decision(h.acme, i.Reference, closing)
+			d.Command, d.Said.Body = "confirm-closure", row
+			h.as(store.Portal, h.acme, func(tx *store.Tx) error { return tx.SaveDecision(d) })
+		}
+		e := h.events(&i, user, &incident.Closed{Decision: closing})
+		return h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.Record(i.Reference, e) })
+	}
+	h.ok(closes("gone", true, nil, ""))
+	h.ok(closes("accepted", false, &incident.ClosureConfirmed{Reason: "gone", ExpiresAt: until}, dated))
+	h.ok(closes("of before", false, &incident.ClosureConfirmed{Reason: "gone"}, `{"reason":"gone"}`))
+	h.ok(closes("of before, for a year", false, &incident.ClosureConfirmed{Reason: "gone", ExpiresAt: until}, `{"reason":"gone"}`))
+	h.fails(closes("resolved all the same", false, &incident.ClosureConfirmed{Reason: "gone"}, dated), models.Conflict)
+	h.fails(closes("until another date", false, &incident.ClosureConfirmed{Reason: "gone", ExpiresAt: until.Add(time.Hour)}, dated), models.Conflict)
+
+	i := h.published(h.acme, "accepted, and closed as resolved") // straight at the table
+	h.record(h.acme, &i, user, &incident.ClosureRequested{Decision: "resolved", Outcome: incident.OutcomeResolved, Note: "done"},
+		&incident.ClosureConfirmed{Decision: "confirmed", Reason: "gone", ExpiresAt: until})
+	h.decide(h.acme, i.Reference, "resolved")
+	d := decision(h.acme, i.Reference, "confirmed")
+	d.Command, d.Said.Body = "confirm-closure", dated
+	h.as(store.Portal, h.acme, func(tx *store.Tx) error { return tx.SaveDecision(d) })
+	h.fails(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
+		return tx.Exec(`update incidents set phase = 'closed', state = jsonb_set(state, '{closure,outcome}', '"resolved"') where reference = ?`, i.Reference)
+	}), models.Conflict)
+	present := h.published(h.acme, "present") // without a confirmation, over a present threat
+	h.record(h.acme, &present, h.analyst.Actor(), &incident.Verified{Gone: false, Note: "n"})
+	h.record(h.acme, &present, user, &incident.ClosureRequested{Decision: "present", Outcome: incident.OutcomeResolved, Note: "done"})
+	h.decide(h.acme, present.Reference, "present")
+	h.fails(h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error {
+		return tx.Exec("update incidents set phase = 'closed' where reference = ?", present.Reference)
+	}), models.Conflict)
+}
+
+// An incident that is marked as ended comes back when the time of an accepted risk is over, and not before.
+func TestExpiredRisks(t *testing.T) {
+	h := newHouse(t)
+	user := h.acme.user.Actor()
+	ends := func(name string, until time.Time) models.Reference {
+		i := h.published(h.acme, name)
+		h.record(h.acme, &i, h.analyst.Actor(), &incident.Recommended{ID: "r1", Text: "t"}, &incident.Verified{Gone: true, Note: "n"})
+		h.record(h.acme, &i, user, &incident.RecommendationSettled{Recommendation: "r1", Outcome: incident.RiskAccepted, Reason: "r", ExpiresAt: until})
+		h.record(h.acme, &i, h.analyst.Actor(), &incident.Verified{Gone: true, Note: "n"})
+		h.record(h.acme, &i, user, &incident.ClosureRequested{Decision: name, Outcome: incident.OutcomeResolved, Note: "done"})
+		h.decide(h.acme, i.Reference, name)
+		h.record(h.acme, &i, user, &incident.Closed{Decision: name})
+		h.as(store.SOC, h.acme, func(tx *store.Tx) error { return tx.MarkEnded(i.Reference) })
+		return i.Reference
+	}
+	over := ends("over", time.Now().Add(-time.Hour))
+	ends("later", time.Now().Add(time.Hour))
+	found, err := h.ExpiredRisks(t.Context())
+	h.ok(err)
+	same(t, "expired", found, []store.Expired{{ClientID: h.acme.ID, Reference: over}})
+	h.as(store.SOC, h.acme, func(tx *store.Tx) error { return tx.MarkWatched(over) })
+	if found, err = h.ExpiredRisks(t.Context()); err != nil || len(found) > 0 {
+		t.Errorf("watched again, and still listed: %v, %v", found, err)
+	}
 }
 
 // A number is not an identity: another event under a number that the store has is another history.

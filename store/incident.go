@@ -22,27 +22,29 @@ const maxWatched = 500
 const lostPage = 1000
 
 type incidentRow struct {
-	ClientID    uuid.UUID        `gorm:"primaryKey"`
-	Reference   models.Reference `gorm:"primaryKey"`
-	Title       string
-	Severity    models.Severity
-	Phase       incident.Phase
-	Turn        incident.Turn
-	Containment incident.Containment
-	Drill       bool
-	Expedited   bool
-	Revision    int
-	OpenTasks   int
-	Seq         int
-	LastHash    []byte
-	State       document[incident.Incident]
-	Shown       *document[incident.Incident] `gorm:"->"` // as the client sees it, by a trigger; null before the first revision
-	RequestID   string
-	Fingerprint string
-	Running     bool
-	Ended       bool
-	OpenedAt    time.Time
-	UpdatedAt   time.Time `gorm:"autoUpdateTime:false"`
+	ClientID        uuid.UUID        `gorm:"primaryKey"`
+	Reference       models.Reference `gorm:"primaryKey"`
+	Title           string
+	Severity        models.Severity
+	Phase           incident.Phase
+	Turn            incident.Turn
+	Containment     incident.Containment
+	Drill           bool
+	Expedited       bool
+	Revision        int
+	OpenTasks       int
+	Seq             int
+	LastHash        []byte
+	State           document[incident.Incident]
+	Shown           *document[incident.Incident] `gorm:"->"` // as the client sees it, by a trigger; null before the first revision
+	RequestID       string
+	Fingerprint     string
+	Running         bool
+	Ended           bool
+	RiskDue         *time.Time
+	OutsideContract bool
+	OpenedAt        time.Time
+	UpdatedAt       time.Time `gorm:"autoUpdateTime:false"`
 }
 
 // TableName names the table.
@@ -54,6 +56,8 @@ func (r *incidentRow) fill(client uuid.UUID, i incident.Incident) {
 	r.Title, r.Severity, r.Phase, r.Turn = clean(i.Assessment.Title), i.Severity, i.Phase, i.Turn
 	r.Containment, r.Drill, r.Expedited = i.Containment(), i.Exercise.IsDrill(), i.Expedited
 	r.Revision, r.Seq, r.OpenedAt, r.UpdatedAt = i.Revision, i.Seq, i.OpenedAt, i.UpdatedAt
+	r.OutsideContract = i.OutsideContract
+	r.RiskDue = orNull(i.RiskDue())
 	r.OpenTasks = 0
 	for _, t := range i.Tasks {
 		if !t.Done {
@@ -64,19 +68,20 @@ func (r *incidentRow) fill(client uuid.UUID, i incident.Incident) {
 
 // IncidentRow is an incident as a list shows it.
 type IncidentRow struct {
-	Reference   models.Reference     `json:"reference"`
-	ClientID    uuid.UUID            `json:"client_id"`
-	Client      int                  `json:"client" gorm:"-"` // the client's number
-	Title       string               `json:"title"`
-	Severity    models.Severity      `json:"severity"`
-	Phase       incident.Phase       `json:"phase"`
-	Turn        incident.Turn        `json:"turn"`
-	Containment incident.Containment `json:"containment"`
-	Drill       bool                 `json:"drill"`
-	Expedited   bool                 `json:"expedited"`
-	OpenTasks   int                  `json:"open_tasks"`
-	OpenedAt    time.Time            `json:"opened_at"`
-	UpdatedAt   time.Time            `json:"updated_at"`
+	Reference       models.Reference     `json:"reference"`
+	ClientID        uuid.UUID            `json:"client_id"`
+	Client          int                  `json:"client" gorm:"-"` // the client's number
+	Title           string               `json:"title"`
+	Severity        models.Severity      `json:"severity"`
+	Phase           incident.Phase       `json:"phase"`
+	Turn            incident.Turn        `json:"turn"`
+	Containment     incident.Containment `json:"containment"`
+	Drill           bool                 `json:"drill"`
+	Expedited       bool                 `json:"expedited"`
+	OutsideContract bool                 `json:"outside_contract,omitzero"`
+	OpenTasks       int                  `json:"open_tasks"`
+	OpenedAt        time.Time            `json:"opened_at"`
+	UpdatedAt       time.Time            `json:"updated_at"`
 }
 
 // IncidentFilter chooses incidents; zero fields choose all.
@@ -329,7 +334,7 @@ func (s *Store) RecordedCommand(ctx context.Context, as Audience, client uuid.UU
 
 // asShown reads an incident of a list as the client sees it.
 const asShown = `reference, client_id, shown->'assessment'->>'title' as title, shown->>'severity' as severity,
-	phase, turn, containment, drill, expedited, 0 as open_tasks, opened_at, updated_at`
+	phase, turn, containment, drill, expedited, outside_contract, 0 as open_tasks, opened_at, updated_at`
 
 // Incidents lists incidents, the last updated first, from after the cursor {UpdatedAt, Reference}. At most 1,000. The
 // portal gets title and severity as last published, and no count of the SOC's tasks.
@@ -390,6 +395,28 @@ func (tx *Tx) MarkRunning(r models.Reference) error {
 func (tx *Tx) MarkEnded(r models.Reference) error {
 	q := tx.about("incidents", "reference", r).Where("phase in ?", []incident.Phase{incident.PhaseClosed, incident.PhaseDismissed}).UpdateColumn("ended", true)
 	return problem("mark incident ended", q.Error)
+}
+
+// MarkWatched takes the mark away that MarkEnded has set. Idempotent.
+func (tx *Tx) MarkWatched(r models.Reference) error {
+	return problem("mark incident watched", tx.about("incidents", "reference", r).UpdateColumn("ended", false).Error)
+}
+
+// Expired names an incident that is marked as ended, with an accepted risk whose time is over.
+type Expired struct {
+	ClientID  uuid.UUID
+	Reference models.Reference
+}
+
+// ExpiredRisks lists the incidents that are marked as ended and have an accepted risk whose time is over, the oldest
+// expiry first. At most 500.
+func (s *Store) ExpiredRisks(ctx context.Context) (list []Expired, err error) {
+	err = s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, now time.Time) error {
+		return problem("list expired risks", db.Table("incidents").Select("client_id", "reference").
+			Where("ended and risk_due is not null and risk_due <= ?", now).
+			Order("risk_due, reference").Limit(maxWatched).Scan(&list).Error)
+	})
+	return list, err
 }
 
 // Lost reads all that is kept of an incident, for a workflow that goes on from it. AskedRounds is not set.

@@ -105,6 +105,42 @@ func TestMigrateReach(t *testing.T) {
 	}))
 }
 
+// The risks that were accepted before their expiry was kept in a column come back, too.
+func TestMigrateExpiredRisks(t *testing.T) {
+	ownerURL, appURL := storetest.EmptyURL(t)
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(store.MigrateTo(t.Context(), ownerURL, 27))
+	id := uuid.New()
+	do(ownerExec(t.Context(), ownerURL, `insert into clients (id, number, legal_name, time_zone, language, contract, edr, policy, request_id)
+		values ($1, 1001, 'Acme', 'Europe/Prague', 'en', '{}', '{}', '{}', 'r')`, id))
+	do(ownerExec(t.Context(), ownerURL, "alter table incidents disable trigger require_decision"))
+	for n, state := range []string{
+		`{"recommendations": [{"outcome": "risk_accepted", "expires_at": "2024-05-01T00:00:00Z", "settled_by": {}}, {"outcome": "mitigated"}], "closure": {"outcome": "resolved"}}`,
+		`{"recommendations": null, "closure": {"outcome": "risk_accepted", "at": "2023-04-01T00:00:00Z"}}`,
+		`{"recommendations": [], "closure": {"outcome": "resolved", "at": "2023-04-01T00:00:00Z"}}`,
+	} {
+		do(ownerExec(t.Context(), ownerURL, `insert into incidents (client_id, reference, title, severity, phase, turn, containment, drill,
+				expedited, revision, open_tasks, seq, last_hash, state, request_id, fingerprint, opened_at, updated_at, ended)
+			values ($1, $2, 'T', 'high', 'closed', 'none', 'none', false, false, 1, 0, 1, sha256(''), $3, $2, 'f', $4, $4, true)`,
+			id, models.NewReference(1001, n+1), state, noon))
+	}
+	do(ownerExec(t.Context(), ownerURL, "alter table incidents enable trigger require_decision"))
+	do(store.Migrate(t.Context(), ownerURL))
+	same(t, "expiries", ownerTexts(t, ownerURL, "select coalesce((risk_due at time zone 'UTC')::date::text, 'none') from incidents order by reference"),
+		[]string{"2024-05-01", "2024-03-31", "none"})
+	s, err := store.Open(t.Context(), appURL, store.Options{})
+	do(err)
+	defer closeStore(t, s)
+	found, err := s.ExpiredRisks(t.Context())
+	do(err)
+	equal(t, "expired incidents", len(found), 2)
+}
+
 func TestANewerSchemaIsRejected(t *testing.T) {
 	s, ownerURL := storetest.New(t)
 	if err := ownerExec(t.Context(), ownerURL, "insert into goose_db_version (version_id, is_applied) values (99999, true)"); err != nil {

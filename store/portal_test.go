@@ -139,7 +139,8 @@ func TestThePortalReadsColumns(t *testing.T) {
 		where table_schema = 'public' and grantee = 'watchfire_portal' and privilege_type = 'SELECT'`)
 	nothing(t, ownerURL, "the portal reads", `select table_name || '.' || column_name from information_schema.column_privileges
 		where table_schema = 'public' and grantee = 'watchfire_portal' and privilege_type = 'SELECT'
-		and (column_name in ('title', 'severity', 'open_tasks', 'hash', 'last_hash', 'token', 'last_incident', 'sealed', 'data_key')
+		and (column_name in ('title', 'severity', 'open_tasks', 'hash', 'last_hash', 'token', 'last_incident', 'sealed', 'data_key',
+			'live_despite')
 			or (table_name, column_name) = ('incidents', 'state')
 			or table_name in ('alerts', 'alert_payloads', 'alert_receipts', 'tokens', 'channel_codes', 'operator_alarms',
 				'processes', 'leases', 'kept_facts', 'contact_statements', 'isolation_passes'))`)
@@ -149,9 +150,9 @@ func TestThePortalReadsColumns(t *testing.T) {
 // or the trigger show_incident leaves it out.
 var shownFields = []string{
 	"acknowledged", "alarm_seq", "alerts", "approvals", "call_round", "call_round_ended", "client_id", "closed_at", "closure",
-	"endpoints", "exercise", "expedited", "feedback", "last_reminder", "opened_at", "phase", "published_at", "published_severity",
-	"questions", "read_receipts", "recommendations", "reference", "reminders", "report_seq", "response_team", "revision", "seq",
-	"settled_seq", "turn", "turn_since", "updated_at", "verification",
+	"endpoints", "exercise", "expedited", "feedback", "last_reminder", "opened_at", "outside_contract", "phase",
+	"published_at", "published_severity", "questions", "read_receipts", "recommendations", "reference", "reminders", "report_seq",
+	"response_team", "revision", "seq", "settled_seq", "turn", "turn_since", "updated_at", "verification",
 }
 
 func TestTheClientIsShownKnownFieldsOnly(t *testing.T) {

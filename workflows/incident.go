@@ -34,6 +34,8 @@ type incidentWorkflow struct {
 	senders    bool          // see changeSendersMayAct
 	renewing   bool          // an operator asks to go on in a new run
 	confirmed  bool          // see changeApproversConfirmed
+	keepsTold  bool          // see changeToldStayTold
+	asksRisks  bool          // see changeRisksAskedAgain
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -54,6 +56,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	version := workflow.GetVersion(ctx, changeBounded, workflow.DefaultVersion, messagesCounted)
 	w.backed, w.acts = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeActsAcknowledge)
 	w.sees, w.senders = hasChange(ctx, changeRefusalsSeen), hasChange(ctx, changeSendersMayAct)
+	w.keepsTold, w.asksRisks = hasChange(ctx, changeToldStayTold), hasChange(ctx, changeRisksAskedAgain)
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
 	w.confirmed = hasChange(ctx, changeApproversConfirmed)
 	w.containing.noteVersions(w.state.Incident)
@@ -103,6 +106,7 @@ func (w *incidentWorkflow) setup(ctx workflow.Context) error {
 //	callAboutApprovals  approvals that people are asked for        child workflow CallRound about an approval
 //	watchContainment    deadlines of approvals and leases          ApprovalExpired, LeaseDue, a new ruling
 //	remindClient        the client's turn, open questions          ReminderSent, QuestionReminded, QuestionOverdue
+//	askAboutRisks       the expiry of accepted risks               RiskExpired and its task
 //	endDrill            the end of a fire drill's messages, calls  Dismissed
 //	attendInboxes       signals                                    the handlers in incident_signals.go
 func (w *incidentWorkflow) run(ctx workflow.Context) error {
@@ -113,6 +117,9 @@ func (w *incidentWorkflow) run(ctx workflow.Context) error {
 	}
 	if w.state.Incident.Exercise.IsFireDrill() {
 		workflow.Go(ctx, w.endDrill)
+	}
+	if w.asksRisks {
+		workflow.Go(ctx, w.askAboutRisks)
 	}
 	w.updatePresentation(ctx)
 	mayRenew := func() bool { return w.isLong(ctx) && w.mayLeave(ctx) }
@@ -157,7 +164,7 @@ func (w *incidentWorkflow) awaitFeedback(ctx workflow.Context, mayRenew func() b
 // isFinished reports whether the incident is over and nothing is left to do or to wait for.
 func (w *incidentWorkflow) isFinished(ctx workflow.Context) bool {
 	i := w.state.Incident
-	if !i.IsOver() || w.isMessaging() || w.isRoundUnderway() || w.state.Managing && !w.containing.detached {
+	if !i.IsOver() || w.hasExpiredRisk(ctx) || w.isMessaging() || w.isRoundUnderway() || w.state.Managing && !w.containing.detached {
 		return false
 	}
 	window := i.ClosedAt.Add(time.Duration(w.state.Policy.FeedbackWindow))
@@ -227,6 +234,10 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 		w.startManaging(ctx)
 	case *incident.ClosureRequested:
 		w.state.Looks = nil
+	case *incident.RecommendationSettled:
+		w.endTask(ctx, incident.TaskRiskExpired, d.Recommendation)
+	case *incident.RiskSettled:
+		w.endTask(ctx, incident.TaskRiskExpired, incident.RiskOfClosure)
 	case *incident.QuestionAnswered:
 		w.endTask(ctx, incident.TaskQuestionUnanswered, d.Question)
 	}

@@ -174,9 +174,7 @@ func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval stri
 func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval string, round int) bool {
 	i := w.state.Incident
 	by := w.askedBy(w.openApproval(approval))
-	p, err := planRecipients(ctx, planInput{
-		ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Approval: true, AskedBy: by,
-	})
+	p, err := w.plan(ctx, planInput{At: workflow.Now(ctx), Approval: true, AskedBy: by})
 	e := w.openApproval(approval)
 	if err != nil || e == nil {
 		return false
@@ -303,10 +301,7 @@ func (w *incidentWorkflow) askAgainAt(ctx workflow.Context, e incident.Endpoint)
 // firstReachable returns when the first contact can be reached about an approval that is asked for at a moment. It
 // returns that moment itself when nobody ever can be.
 func (w *incidentWorkflow) firstReachable(ctx workflow.Context, e incident.Endpoint, at time.Time) (time.Time, error) {
-	i := w.state.Incident
-	p, err := planRecipients(ctx, planInput{
-		ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: at, Approval: true, AskedBy: w.askedBy(&e),
-	})
+	p, err := w.plan(ctx, planInput{At: at, Approval: true, AskedBy: w.askedBy(&e)})
 	if err != nil || len(p.Calls) > 0 || len(p.Messages) == 0 {
 		return at, err
 	}

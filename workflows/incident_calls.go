@@ -63,7 +63,7 @@ func (w *incidentWorkflow) startRound(ctx workflow.Context) bool {
 	later := func(r notify.Recipient) bool { return r.At.After(workflow.Now(ctx)) }
 	to := slices.DeleteFunc(slices.Clone(w.state.PendingCalls), later)
 	if i.NeedsCalls() {
-		p, err := planRecipients(ctx, planInput{ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx)})
+		p, err := w.plan(ctx, planInput{At: workflow.Now(ctx)})
 		if err != nil || unneeded() {
 			return false
 		}

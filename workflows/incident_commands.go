@@ -127,6 +127,7 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 	if known := w.resultOf(r.RequestID); known != nil { // the same request came another way meanwhile
 		return *known, nil
 	}
+	w.acceptsUntil(ctx, c)
 	events, err := w.decideEvents(ctx, c, r)
 	if err != nil {
 		return incident.CommandResult{}, rejection(err)

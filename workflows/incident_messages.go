@@ -72,12 +72,9 @@ func (w *incidentWorkflow) nextNotification() int {
 // expandRecipients replaces a notification to everyone by one per contact, as planned. A contact for whom an earlier
 // reminder still waits gets no second one.
 func (w *incidentWorkflow) expandRecipients(ctx workflow.Context, all notify.Notification) error {
-	i := w.state.Incident
 	waiting := union(w.messaging.waited[all], w.waitingReminders(all))
 	delete(w.messaging.waited, all)
-	to, err := planRecipients(ctx, planInput{
-		ClientID: i.ClientID, Reference: i.Reference, Severity: i.PublishedSeverity, At: workflow.Now(ctx), Notification: all, Waiting: waiting,
-	})
+	to, err := w.plan(ctx, planInput{At: workflow.Now(ctx), Notification: all, Waiting: waiting})
 	if err != nil {
 		return err
 	}
@@ -88,9 +85,23 @@ func (w *incidentWorkflow) expandRecipients(ctx workflow.Context, all notify.Not
 	}
 	w.state.Notifications = slices.Replace(w.state.Notifications, at, at+1, each...)
 	if len(each) == 0 && len(waiting) == 0 {
-		w.openTask(ctx, incident.TaskNobodyToReach, "", "no contact is to be told of severity "+string(i.PublishedSeverity))
+		w.openTask(ctx, incident.TaskNobodyToReach, "", "no contact is to be told of severity "+string(w.state.Incident.PublishedSeverity))
 	}
 	return nil
+}
+
+// plan asks who is reached now about the incident. Who is being told of it stays told, as who was told before does.
+func (w *incidentWorkflow) plan(ctx workflow.Context, in planInput) (notify.Plan, error) {
+	i := w.state.Incident
+	in.ClientID, in.Reference, in.Severity = i.ClientID, i.Reference, i.PublishedSeverity
+	if in.KeepTold = w.keepsTold; in.KeepTold {
+		for _, n := range w.state.Notifications {
+			if n.Contact != uuid.Nil && !slices.Contains(in.AlsoTold, n.Contact) {
+				in.AlsoTold = append(in.AlsoTold, n.Contact)
+			}
+		}
+	}
+	return planRecipients(ctx, in)
 }
 
 // waitingReminders returns the reminders of the same thing that still wait for a contact.
@@ -317,7 +328,7 @@ func (w *incidentWorkflow) handleUndelivered(ctx workflow.Context, f notify.Unde
 // message.
 func (w *incidentWorkflow) sendFallback(ctx workflow.Context, n notify.Notification, effect, reason string) {
 	i := w.state.Incident
-	if slices.Contains(w.state.FallbacksSent, effect) || i.IsOver() {
+	if slices.Contains(w.state.FallbacksSent, effect) || i.IsOver() && n.Purpose != notify.PurposeRisk {
 		return
 	}
 	w.state.FallbacksSent = append(w.state.FallbacksSent, effect)
@@ -335,7 +346,7 @@ func (w *incidentWorkflow) sendFallback(ctx workflow.Context, n notify.Notificat
 	}
 	isToBeCalled := func(r notify.Recipient) bool { return r.Contact == to.Contact }
 	switch {
-	case to.Channel == models.ChannelSMS && slices.ContainsFunc(w.state.Notifications, isSame), to.Channel == models.ChannelVoice && i.Acknowledged != nil:
+	case to.Channel == models.ChannelSMS && slices.ContainsFunc(w.state.Notifications, isSame), to.Channel == models.ChannelVoice && (i.Acknowledged != nil || i.IsOver()):
 		to.Channel = "" // the text is on its way; nobody is called any more
 	case to.Channel == models.ChannelSMS:
 		w.state.Notifications = append(w.state.Notifications, other)

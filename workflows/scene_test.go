@@ -102,11 +102,16 @@ func contact(id uuid.UUID, order int) models.Contact {
 
 // mayApprove returns the directory of those who may approve what a user asked for.
 func (s *story) mayApprove(by models.Actor) notify.Directory {
+	return s.directory.Approvers(s.madeBy(by))
+}
+
+// madeBy returns the contacts whom a user made.
+func (s *story) madeBy(by models.Actor) map[uuid.UUID]bool {
 	made := map[uuid.UUID]bool{}
 	if by.ID != "" && by.ID == s.maker {
 		made[s.made] = true
 	}
-	return s.directory.Approvers(made)
+	return made
 }
 
 func newStory(t *testing.T) *story {
@@ -193,13 +198,16 @@ func (s *story) world() {
 				return notify.Plan{}, err
 			}
 		}
-		p := s.directory.Plan(in.Severity, in.At).Without(in.Waiting)
+		if !in.KeepTold {
+			return s.directory.PlanByRule(in.Severity, in.At).Without(in.Waiting), nil
+		}
+		told := slices.Concat(in.AlsoTold, s.reached())
+		p := s.directory.Plan(in.Severity, in.At, told...).Without(in.Waiting)
 		if in.Approval {
-			d := s.directory
+			p.Calls = s.directory.Callable(in.Severity, in.At, told...)
 			if in.AskedBy != nil {
-				d = s.mayApprove(*in.AskedBy)
+				p.Calls = s.directory.CallableApprovers(s.madeBy(*in.AskedBy), in.Severity, in.At, told...)
 			}
-			p.Calls = d.Callable(in.Severity, in.At)
 		}
 		return p, nil
 	})
@@ -504,6 +512,17 @@ func (s *story) runFrom(run incident.State) incident.Incident {
 		s.t.Fatalf("the workflow failed: %v", err)
 	}
 	return s.replay(s.opened)
+}
+
+// reached returns whom anything about the incident was sent to, as the ledger knows.
+func (s *story) reached() (all []uuid.UUID) {
+	for _, m := range slices.Concat(s.mails, s.texts) {
+		all = append(all, m.Contact)
+	}
+	for _, c := range s.calls {
+		all = append(all, c.Contact)
+	}
+	return all
 }
 
 // texted reports whether a text was handed over already, as the ledger knows.

@@ -55,6 +55,13 @@ const (
 	// one who asked did not make. Before, every contact with a verified number did. Whoever hears in such a call which
 	// incident it is about acknowledges the incident.
 	changeApproversConfirmed = "approvers-confirmed"
+	// changeToldStayTold: who was told of an incident stays told, whatever its severity becomes, and at last every contact
+	// is. Before, a message went to those whose rule matched the severity of the moment, and to nobody when none did.
+	changeToldStayTold = "told-stay-told"
+	// changeRisksAskedAgain: the client is asked again when the time of a risk that they accepted is over, also after
+	// closure, and a closure that they confirm has an accepted risk as its outcome, until a date. Before, nobody asked, and
+	// the outcome stayed as it was asked for.
+	changeRisksAskedAgain = "risks-asked-again"
 )
 
 // Versions of changeBounded.

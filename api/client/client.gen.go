@@ -299,7 +299,7 @@ type ConfirmChannel struct {
 	Code string `json:"code"`
 }
 
-// ConfirmClosure Example: {"reason":"The server is retired next week."}
+// ConfirmClosure Example: {"expires_at":"2026-09-01T00:00:00Z","reason":"The server is retired next week."}
 type ConfirmClosure = incident.ConfirmClosure
 
 // Consent One person's answer.
@@ -492,6 +492,12 @@ type GoLive struct {
 // GoLiveCheck defines model for GoLiveCheck.
 type GoLiveCheck = models.GoLiveCheck
 
+// GoingLive Example: {"despite":"The second contact is added next week."}
+type GoingLive struct {
+	// Despite Why the client goes live although a check fails.
+	Despite *string `json:"despite,omitempty"`
+}
+
 // HostPattern A host name, in any case, with * for any characters. A pattern without a dot also fits the first label of a longer
 // name; the first label of a pattern with a dot also fits a name without one, whose domain nobody knows. A device is
 // judged both by the name in the request and by the EDR's own name for it.
@@ -536,8 +542,11 @@ type IncidentRow struct {
 	OpenTasks   int         `json:"open_tasks"`
 
 	// OpenedAt Example: 2026-03-02T08:15:00Z
-	OpenedAt Time  `json:"opened_at"`
-	Phase    Phase `json:"phase"`
+	OpenedAt Time `json:"opened_at"`
+
+	// OutsideContract A lead opened it for a client who was not live, or outside of its contract.
+	OutsideContract *bool `json:"outside_contract,omitempty"`
+	Phase           Phase `json:"phase"`
 
 	// Reference Example: SI-1042-0007
 	Reference Reference `json:"reference"`
@@ -674,7 +683,11 @@ type NewIncident struct {
 
 	// Exercise An exercise is marked as such, never counted, and never reaches a real EDR. A fire drill has an operation of its own.
 	Exercise *models.Exercise `json:"exercise,omitempty"`
-	Severity *Severity        `json:"severity,omitempty"`
+
+	// OutsideContract Why the incident is opened for a client who is not live, or whose contract has not begun or has ended. Only a
+	// lead does so; others get 409.
+	OutsideContract *string   `json:"outside_contract,omitempty"`
+	Severity        *Severity `json:"severity,omitempty"`
 
 	// Title Not blank.
 	Title *Title `json:"title,omitempty"`
@@ -918,6 +931,9 @@ type RevisionList struct {
 // RevisionView defines model for RevisionView.
 type RevisionView = incident.RevisionView
 
+// RiskReview The client is asked what becomes of an accepted risk whose time is over.
+type RiskReview = incident.Review
+
 // Ruling defines model for Ruling.
 type Ruling = authority.Ruling
 
@@ -950,6 +966,11 @@ type ServiceTokenList struct {
 //
 // Example: {"evidence":"Passwords reset on 2 March.","outcome":"mitigated","recommendation":"r1"}
 type SettleRecommendation = incident.SettleRecommendation
+
+// SettleRisk The risk is mitigated with evidence, or accepted again with a reason and an expiry date, or not applicable any more with a reason.
+//
+// Example: {"evidence":"The server was retired.","outcome":"mitigated"}
+type SettleRisk = incident.SettleRisk
 
 // Severity defines model for Severity.
 type Severity = models.Severity
@@ -1420,6 +1441,12 @@ type SettleRecommendationParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// SettleRiskParams defines parameters for SettleRisk.
+type SettleRiskParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // VerifyParams defines parameters for Verify.
 type VerifyParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
@@ -1497,6 +1524,9 @@ type SetEdrCredentialsJSONRequestBody = EDRCredentials
 
 // StartFireDrillJSONRequestBody defines body for StartFireDrill for application/json ContentType.
 type StartFireDrillJSONRequestBody = NewFireDrill
+
+// GoLiveJSONRequestBody defines body for GoLive for application/json ContentType.
+type GoLiveJSONRequestBody = GoingLive
 
 // PauseIsolationJSONRequestBody defines body for PauseIsolation for application/json ContentType.
 type PauseIsolationJSONRequestBody = SwitchReason
@@ -1590,6 +1620,9 @@ type ReviseJSONRequestBody = Revise
 
 // SettleRecommendationJSONRequestBody defines body for SettleRecommendation for application/json ContentType.
 type SettleRecommendationJSONRequestBody = SettleRecommendation
+
+// SettleRiskJSONRequestBody defines body for SettleRisk for application/json ContentType.
+type SettleRiskJSONRequestBody = SettleRisk
 
 // VerifyJSONRequestBody defines body for Verify for application/json ContentType.
 type VerifyJSONRequestBody = Verify
@@ -2047,11 +2080,32 @@ type ClientInterface interface {
 	// CheckGoLive Check whether the client is ready to go live
 	//
 	// The checks are `reachable` (somebody can be called for a critical incident at any time), `second_person` (at any
-	// time there are two), `verified` (every channel is verified), `edr` (the last check of the connection worked with
-	// the present credentials) and `response_authority` (the client has signed one).
+	// time there are two), `verified` (every channel is verified), `told` (a contact is told of each severity by their
+	// own rule), `edr` (the last check of the connection worked with the present credentials) and `response_authority`
+	// (the client has signed one).
 	//
 	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 	CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GoLiveWithBody Let the client go live
+	//
+	// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+	// why. Every check must pass, or `despite` says why the client goes live all the same.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+	GoLiveWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GoLive Let the client go live
+	//
+	// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+	// why. Every check must pass, or `despite` says why the client goes live all the same.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+	GoLive(ctx context.Context, number ClientNumber, body GoLiveJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListIsolations List the client's isolated devices
 	//
@@ -2439,7 +2493,8 @@ type ClientInterface interface {
 
 	// ConfirmClosureWithBody Close although the threat may still be present
 	//
-	// For the client's responders and admins. The sender accepts the risk by name.
+	// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+	// `risk_accepted`, and the question comes back then.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2448,7 +2503,8 @@ type ClientInterface interface {
 
 	// ConfirmClosure Close although the threat may still be present
 	//
-	// For the client's responders and admins. The sender accepts the risk by name.
+	// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+	// `risk_accepted`, and the question comes back then.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2740,6 +2796,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
 	SettleRecommendation(ctx context.Context, reference Reference, params *SettleRecommendationParams, body SettleRecommendationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SettleRiskWithBody Settle the risk that the closure accepted
+	//
+	// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+	// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+	SettleRiskWithBody(ctx context.Context, reference Reference, params *SettleRiskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SettleRisk Settle the risk that the closure accepted
+	//
+	// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+	// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+	SettleRisk(ctx context.Context, reference Reference, params *SettleRiskParams, body SettleRiskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// VerifyWithBody Say whether the threat is gone
 	//
@@ -3684,12 +3760,53 @@ func (c *API) StartFireDrill(ctx context.Context, number ClientNumber, params *S
 // CheckGoLive Check whether the client is ready to go live
 //
 // The checks are `reachable` (somebody can be called for a critical incident at any time), `second_person` (at any
-// time there are two), `verified` (every channel is verified), `edr` (the last check of the connection worked with
-// the present credentials) and `response_authority` (the client has signed one).
+// time there are two), `verified` (every channel is verified), `told` (a contact is told of each severity by their
+// own rule), `edr` (the last check of the connection worked with the present credentials) and `response_authority`
+// (the client has signed one).
 //
 // Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 func (c *API) CheckGoLive(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCheckGoLiveRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GoLiveWithBody Let the client go live
+//
+// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+// why. Every check must pass, or `despite` says why the client goes live all the same.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+func (c *API) GoLiveWithBody(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGoLiveRequestWithBody(c.Server, number, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GoLive Let the client go live
+//
+// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+// why. Every check must pass, or `despite` says why the client goes live all the same.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+func (c *API) GoLive(ctx context.Context, number ClientNumber, body GoLiveJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGoLiveRequest(c.Server, number, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4516,7 +4633,8 @@ func (c *API) CompleteTask(ctx context.Context, reference Reference, params *Com
 
 // ConfirmClosureWithBody Close although the threat may still be present
 //
-// For the client's responders and admins. The sender accepts the risk by name.
+// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+// `risk_accepted`, and the question comes back then.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4535,7 +4653,8 @@ func (c *API) ConfirmClosureWithBody(ctx context.Context, reference Reference, p
 
 // ConfirmClosure Close although the threat may still be present
 //
-// For the client's responders and admins. The sender accepts the risk by name.
+// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+// `risk_accepted`, and the question comes back then.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5158,6 +5277,46 @@ func (c *API) SettleRecommendationWithBody(ctx context.Context, reference Refere
 // Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
 func (c *API) SettleRecommendation(ctx context.Context, reference Reference, params *SettleRecommendationParams, body SettleRecommendationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSettleRecommendationRequest(c.Server, reference, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SettleRiskWithBody Settle the risk that the closure accepted
+//
+// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+func (c *API) SettleRiskWithBody(ctx context.Context, reference Reference, params *SettleRiskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSettleRiskRequestWithBody(c.Server, reference, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SettleRisk Settle the risk that the closure accepted
+//
+// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+func (c *API) SettleRisk(ctx context.Context, reference Reference, params *SettleRiskParams, body SettleRiskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSettleRiskRequest(c.Server, reference, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7079,6 +7238,53 @@ func NewCheckGoLiveRequest(server string, number ClientNumber) (*http.Request, e
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewGoLiveRequest calls the generic GoLive builder with application/json body
+func NewGoLiveRequest(server string, number ClientNumber, body GoLiveJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewGoLiveRequestWithBody(server, number, "application/json", bodyReader)
+}
+
+// NewGoLiveRequestWithBody constructs an http.Request for the GoLive method, with any body, and a specified content type
+func NewGoLiveRequestWithBody(server string, number ClientNumber, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/go-live", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -9734,6 +9940,66 @@ func NewSettleRecommendationRequestWithBody(server string, reference Reference, 
 	return req, nil
 }
 
+// NewSettleRiskRequest calls the generic SettleRisk builder with application/json body
+func NewSettleRiskRequest(server string, reference Reference, params *SettleRiskParams, body SettleRiskJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSettleRiskRequestWithBody(server, reference, params, "application/json", bodyReader)
+}
+
+// NewSettleRiskRequestWithBody constructs an http.Request for the SettleRisk method, with any body, and a specified content type
+func NewSettleRiskRequestWithBody(server string, reference Reference, params *SettleRiskParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "reference", reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/incidents/%s/settle-risk", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewVerifyRequest calls the generic Verify builder with application/json body
 func NewVerifyRequest(server string, reference Reference, params *VerifyParams, body VerifyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -10828,13 +11094,34 @@ type ClientWithResponsesInterface interface {
 	// CheckGoLiveWithResponse Check whether the client is ready to go live
 	//
 	// The checks are `reachable` (somebody can be called for a critical incident at any time), `second_person` (at any
-	// time there are two), `verified` (every channel is verified), `edr` (the last check of the connection worked with
-	// the present credentials) and `response_authority` (the client has signed one).
+	// time there are two), `verified` (every channel is verified), `told` (a contact is told of each severity by their
+	// own rule), `edr` (the last check of the connection worked with the present credentials) and `response_authority`
+	// (the client has signed one).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/clients/{number}/go-live (the `CheckGoLive` operationId).
 	CheckGoLiveWithResponse(ctx context.Context, number ClientNumber, reqEditors ...RequestEditorFn) (*CheckGoLiveResponse, error)
+
+	// GoLiveWithBodyWithResponse Let the client go live
+	//
+	// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+	// why. Every check must pass, or `despite` says why the client goes live all the same.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+	GoLiveWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GoLiveResponse, error)
+
+	// GoLiveWithResponse Let the client go live
+	//
+	// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+	// why. Every check must pass, or `despite` says why the client goes live all the same.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+	GoLiveWithResponse(ctx context.Context, number ClientNumber, body GoLiveJSONRequestBody, reqEditors ...RequestEditorFn) (*GoLiveResponse, error)
 
 	// ListIsolationsWithResponse List the client's isolated devices
 	//
@@ -11244,7 +11531,8 @@ type ClientWithResponsesInterface interface {
 
 	// ConfirmClosureWithBodyWithResponse Close although the threat may still be present
 	//
-	// For the client's responders and admins. The sender accepts the risk by name.
+	// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+	// `risk_accepted`, and the question comes back then.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11253,7 +11541,8 @@ type ClientWithResponsesInterface interface {
 
 	// ConfirmClosureWithResponse Close although the threat may still be present
 	//
-	// For the client's responders and admins. The sender accepts the risk by name.
+	// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+	// `risk_accepted`, and the question comes back then.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11555,6 +11844,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/incidents/{reference}/settle-recommendation (the `SettleRecommendation` operationId).
 	SettleRecommendationWithResponse(ctx context.Context, reference Reference, params *SettleRecommendationParams, body SettleRecommendationJSONRequestBody, reqEditors ...RequestEditorFn) (*SettleRecommendationResponse, error)
+
+	// SettleRiskWithBodyWithResponse Settle the risk that the closure accepted
+	//
+	// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+	// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+	SettleRiskWithBodyWithResponse(ctx context.Context, reference Reference, params *SettleRiskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SettleRiskResponse, error)
+
+	// SettleRiskWithResponse Settle the risk that the closure accepted
+	//
+	// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+	// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+	SettleRiskWithResponse(ctx context.Context, reference Reference, params *SettleRiskParams, body SettleRiskJSONRequestBody, reqEditors ...RequestEditorFn) (*SettleRiskResponse, error)
 
 	// VerifyWithBodyWithResponse Say whether the threat is gone
 	//
@@ -13324,6 +13633,61 @@ func (r CheckGoLiveResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CheckGoLiveResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GoLiveResponseDefaultHeaders the declared response headers of an HTTP default response for GoLive
+type GoLiveResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type GoLiveResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Client
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GoLiveResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GoLiveResponse) GetJSON200() *Client {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GoLiveResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GoLiveResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GoLiveResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GoLiveResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GoLiveResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -16083,6 +16447,68 @@ func (r SettleRecommendationResponse) ContentType() string {
 	return ""
 }
 
+// SettleRiskResponseDefaultHeaders the declared response headers of an HTTP default response for SettleRisk
+type SettleRiskResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type SettleRiskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Done
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Queued
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SettleRiskResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SettleRiskResponse) GetJSON200() *Done {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r SettleRiskResponse) GetJSON202() *Queued {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SettleRiskResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SettleRiskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SettleRiskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SettleRiskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SettleRiskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // VerifyResponseDefaultHeaders the declared response headers of an HTTP default response for Verify
 type VerifyResponseDefaultHeaders struct {
 	RetryAfter *int
@@ -17478,8 +17904,9 @@ func (c *ClientWithResponses) StartFireDrillWithResponse(ctx context.Context, nu
 // CheckGoLiveWithResponse Check whether the client is ready to go live
 //
 // The checks are `reachable` (somebody can be called for a critical incident at any time), `second_person` (at any
-// time there are two), `verified` (every channel is verified), `edr` (the last check of the connection worked with
-// the present credentials) and `response_authority` (the client has signed one).
+// time there are two), `verified` (every channel is verified), `told` (a contact is told of each severity by their
+// own rule), `edr` (the last check of the connection worked with the present credentials) and `response_authority`
+// (the client has signed one).
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -17490,6 +17917,38 @@ func (c *ClientWithResponses) CheckGoLiveWithResponse(ctx context.Context, numbe
 		return nil, err
 	}
 	return ParseCheckGoLiveResponse(rsp)
+}
+
+// GoLiveWithBodyWithResponse Let the client go live
+//
+// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+// why. Every check must pass, or `despite` says why the client goes live all the same.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+func (c *ClientWithResponses) GoLiveWithBodyWithResponse(ctx context.Context, number ClientNumber, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GoLiveResponse, error) {
+	rsp, err := c.GoLiveWithBody(ctx, number, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGoLiveResponse(rsp)
+}
+
+// GoLiveWithResponse Let the client go live
+//
+// For leads and operators. From then on analysts open incidents for the client; before, only a lead does, and says
+// why. Every check must pass, or `despite` says why the client goes live all the same.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/go-live (the `GoLive` operationId).
+func (c *ClientWithResponses) GoLiveWithResponse(ctx context.Context, number ClientNumber, body GoLiveJSONRequestBody, reqEditors ...RequestEditorFn) (*GoLiveResponse, error) {
+	rsp, err := c.GoLive(ctx, number, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGoLiveResponse(rsp)
 }
 
 // ListIsolationsWithResponse List the client's isolated devices
@@ -18158,7 +18617,8 @@ func (c *ClientWithResponses) CompleteTaskWithResponse(ctx context.Context, refe
 
 // ConfirmClosureWithBodyWithResponse Close although the threat may still be present
 //
-// For the client's responders and admins. The sender accepts the risk by name.
+// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+// `risk_accepted`, and the question comes back then.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18173,7 +18633,8 @@ func (c *ClientWithResponses) ConfirmClosureWithBodyWithResponse(ctx context.Con
 
 // ConfirmClosureWithResponse Close although the threat may still be present
 //
-// For the client's responders and admins. The sender accepts the risk by name.
+// For the client's responders and admins. The sender accepts the risk by name, until a date: the outcome becomes
+// `risk_accepted`, and the question comes back then.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18678,6 +19139,38 @@ func (c *ClientWithResponses) SettleRecommendationWithResponse(ctx context.Conte
 		return nil, err
 	}
 	return ParseSettleRecommendationResponse(rsp)
+}
+
+// SettleRiskWithBodyWithResponse Settle the risk that the closure accepted
+//
+// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+func (c *ClientWithResponses) SettleRiskWithBodyWithResponse(ctx context.Context, reference Reference, params *SettleRiskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SettleRiskResponse, error) {
+	rsp, err := c.SettleRiskWithBody(ctx, reference, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSettleRiskResponse(rsp)
+}
+
+// SettleRiskWithResponse Settle the risk that the closure accepted
+//
+// For the client's responders and admins, when the time is over until which the closure accepted a risk. The risk
+// of a recommendation is settled with settle-recommendation, then also in a closed incident.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/incidents/{reference}/settle-risk (the `SettleRisk` operationId).
+func (c *ClientWithResponses) SettleRiskWithResponse(ctx context.Context, reference Reference, params *SettleRiskParams, body SettleRiskJSONRequestBody, reqEditors ...RequestEditorFn) (*SettleRiskResponse, error) {
+	rsp, err := c.SettleRisk(ctx, reference, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSettleRiskResponse(rsp)
 }
 
 // VerifyWithBodyWithResponse Say whether the threat is gone
@@ -20329,6 +20822,52 @@ func ParseCheckGoLiveResponse(rsp *http.Response) (*CheckGoLiveResponse, error) 
 	switch {
 	case true:
 		var headers CheckGoLiveResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGoLiveResponse parses an HTTP response from a GoLiveWithResponse call
+func ParseGoLiveResponse(rsp *http.Response) (*GoLiveResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GoLiveResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Client
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GoLiveResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -22668,6 +23207,59 @@ func ParseSettleRecommendationResponse(rsp *http.Response) (*SettleRecommendatio
 	switch {
 	case true:
 		var headers SettleRecommendationResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSettleRiskResponse parses an HTTP response from a SettleRiskWithResponse call
+func ParseSettleRiskResponse(rsp *http.Response) (*SettleRiskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SettleRiskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Done
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Queued
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers SettleRiskResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

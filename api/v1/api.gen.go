@@ -419,6 +419,12 @@ type GoLive = desk.GoLive
 // GoLiveCheck defines model for GoLiveCheck.
 type GoLiveCheck = models.GoLiveCheck
 
+// GoingLive Example: {"despite":"The second contact is added next week."}
+type GoingLive struct {
+	// Despite Why the client goes live although a check fails.
+	Despite string `json:"despite,omitempty,omitzero"`
+}
+
 // HostPattern A host name, in any case, with * for any characters. A pattern without a dot also fits the first label of a longer
 // name; the first label of a pattern with a dot also fits a name without one, whose domain nobody knows. A device is
 // judged both by the name in the request and by the EDR's own name for it.
@@ -570,7 +576,11 @@ type NewIncident struct {
 
 	// Exercise An exercise is marked as such, never counted, and never reaches a real EDR. A fire drill has an operation of its own.
 	Exercise models.Exercise `json:"exercise,omitempty,omitzero"`
-	Severity Severity        `json:"severity,omitempty,omitzero"`
+
+	// OutsideContract Why the incident is opened for a client who is not live, or whose contract has not begun or has ended. Only a
+	// lead does so; others get 409.
+	OutsideContract string   `json:"outside_contract,omitempty,omitzero"`
+	Severity        Severity `json:"severity,omitempty,omitzero"`
 
 	// Title Not blank.
 	Title Title `json:"title,omitempty,omitzero"`
@@ -765,6 +775,9 @@ type RevisionList struct {
 
 // RevisionView defines model for RevisionView.
 type RevisionView = incident.RevisionView
+
+// RiskReview The client is asked what becomes of an accepted risk whose time is over.
+type RiskReview = incident.Review
 
 // Ruling defines model for Ruling.
 type Ruling = authority.Ruling
@@ -1173,6 +1186,9 @@ type SetEdrCredentialsJSONRequestBody = EDRCredentials
 // StartFireDrillJSONRequestBody defines body for StartFireDrill for application/json ContentType.
 type StartFireDrillJSONRequestBody = NewFireDrill
 
+// GoLiveJSONRequestBody defines body for GoLive for application/json ContentType.
+type GoLiveJSONRequestBody = GoingLive
+
 // PauseIsolationJSONRequestBody defines body for PauseIsolation for application/json ContentType.
 type PauseIsolationJSONRequestBody = SwitchReason
 
@@ -1301,6 +1317,9 @@ type ServerInterface interface {
 	// CheckGoLive Check whether the client is ready to go live
 	// (GET /api/v1/clients/{number}/go-live)
 	CheckGoLive(c *gin.Context, number ClientNumber)
+	// GoLive Let the client go live
+	// (POST /api/v1/clients/{number}/go-live)
+	GoLive(c *gin.Context, number ClientNumber)
 	// ListIsolations List the client's isolated devices
 	// (GET /api/v1/clients/{number}/isolations)
 	ListIsolations(c *gin.Context, number ClientNumber)
@@ -2482,6 +2501,31 @@ func (siw *ServerInterfaceWrapper) CheckGoLive(c *gin.Context) {
 	}
 
 	siw.Handler.CheckGoLive(c, number)
+}
+
+// GoLive operation middleware
+func (siw *ServerInterfaceWrapper) GoLive(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GoLive(c, number)
 }
 
 // ListIsolations operation middleware
@@ -3675,6 +3719,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/clients/:number/contacts/:id/deliveries", wrapper.ListContactDeliveries)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/plan", wrapper.GetPlan)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/go-live", wrapper.CheckGoLive)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/go-live", wrapper.GoLive)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/caller-code", wrapper.GetCallerCode)
 	router.POST(options.BaseURL+"/api/v1/clients/:number/fire-drills", wrapper.StartFireDrill)
 	router.GET(options.BaseURL+"/api/v1/clients/:number/response-authority", wrapper.GetResponseAuthority)

@@ -35,6 +35,16 @@ func (s *server) GetClient(c *gin.Context, number ClientNumber) {
 	s.answer(c, ok(client), err)
 }
 
+func (s *server) GoLive(c *gin.Context, number ClientNumber) {
+	var body GoingLive
+	if !s.decode(c, &body) {
+		return
+	}
+	ctx, who := callerOf(c)
+	client, err := s.desk.GoLiveNow(ctx, who.user, number, body.Despite)
+	s.answer(c, ok(client), err)
+}
+
 func (s *server) ListAuditLog(c *gin.Context, number ClientNumber, params ListAuditLogParams) {
 	ctx, who := callerOf(c)
 	page, err := s.desk.AuditLog(ctx, who.user, number, pageRequest(params.Cursor, params.Limit))

@@ -27,6 +27,7 @@ func (s *server) OpenIncident(c *gin.Context, params OpenIncidentParams) {
 	ctx, who := callerOf(c)
 	i, running, err := s.desk.OpenIncident(ctx, who.user, desk.OpenIncidentRequest{
 		Client: body.Client, Title: body.Title, Severity: body.Severity, Alerts: body.Alerts, Exercise: body.Exercise,
+		OutsideContract: body.OutsideContract,
 	}, params.IdempotencyKey)
 	s.answer(c, replyOpened(i, running), err)
 }

@@ -129,7 +129,7 @@ func (s *Stack) seed(ctx context.Context) error {
 func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) error {
 	client, err := db.CreateClient(ctx, models.Client{
 		Number: c.number, LegalName: c.name, TimeZone: c.zone, Language: c.language, Business: models.OfficeHours(), Policy: s.options.Policy,
-		Contract: models.Contract{Start: seedStart, End: seedStart.AddDate(3, 0, -1), Plan: "mdr"}, EDR: models.EDR{Vendor: "crowdstrike"},
+		Contract: models.Contract{Start: seedStart, End: seedStart.AddDate(3, 0, -1), Plan: "mdr"}, EDR: models.EDR{Vendor: "crowdstrike"}, LiveAt: seedStart,
 	}, fmt.Sprintf("seed-client-%d", c.number), "")
 	if err != nil {
 		return err

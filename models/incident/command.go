@@ -90,7 +90,7 @@ func Commands() []Command {
 		&Assess{}, &Publish{}, &Expedite{}, &Revise{}, &Dismiss{}, &Comment{}, &Recommend{}, &SettleRecommendation{}, &RecommendResponseTeam{},
 		&Isolate{}, &Release{}, &KeepIsolated{}, &Acknowledge{}, &CompleteTask{}, &Verify{}, &RequestClosure{}, &ConfirmClosure{},
 		&WithdrawClosure{}, &GiveFeedback{}, &AskQuestion{}, &AnswerQuestion{},
-		&Approve{}, &Deny{}, &ExtendIsolation{},
+		&Approve{}, &Deny{}, &ExtendIsolation{}, &SettleRisk{},
 	}
 }
 

@@ -62,10 +62,25 @@ func (c *AnswerQuestion) answers(i Incident) int {
 func (c *SettleRecommendation) answers(i Incident) int {
 	for _, r := range i.Recommendations {
 		if r.ID == c.Recommendation {
-			return r.Seq
+			return max(r.Seq, r.Review.seq())
 		}
 	}
 	return 0
+}
+
+func (c *SettleRisk) answers(i Incident) int {
+	if i.Closure == nil {
+		return 0
+	}
+	return i.Closure.Review.seq()
+}
+
+// seq returns the Seq of the event that asked first, 0 for no review.
+func (r *Review) seq() int {
+	if r == nil {
+		return 0
+	}
+	return r.Seq
 }
 
 func approvalSeq(i Incident, approval string) int {

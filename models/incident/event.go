@@ -107,6 +107,7 @@ func EventTypes() []EventData {
 		&ClosureWithdrawn{}, &Closed{}, &FeedbackGiven{}, &CommandRejected{},
 		&QuestionAsked{}, &QuestionAnswered{}, &QuestionReminded{}, &QuestionOverdue{}, &NotDelivered{},
 		&ContainmentRuled{}, &ApprovalGiven{}, &ApprovalDenied{}, &ApprovalExpired{}, &LeaseDue{}, &LeaseExtended{},
+		&RiskExpired{}, &RiskSettled{},
 	}
 }
 

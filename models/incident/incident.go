@@ -46,6 +46,7 @@ type Incident struct {
 	// PublishedSeverity is the severity of the latest revision, by which the client is called, told and reminded.
 	PublishedSeverity models.Severity `json:"published_severity,omitempty"`
 	Expedited         bool            `json:"expedited"`
+	OutsideContract   bool            `json:"outside_contract,omitzero"` // opened on purpose for a client not live, or outside of its contract
 
 	Alerts       []uuid.UUID                 `json:"alerts"`
 	Assessment   Assessment                  `json:"assessment"`
@@ -144,6 +145,7 @@ const (
 	TaskApprovalUnanswered TaskKind = "approval_unanswered" // nobody of the client answered an approval in time
 	TaskNoApprover         TaskKind = "no_approver"         // nobody can be called who may give an approval on the phone
 	TaskDrift              TaskKind = "drift"               // somebody else changed an endpoint's isolation
+	TaskRiskExpired        TaskKind = "risk_expired"        // the client has not said what becomes of a risk whose time is over
 )
 
 // Verification is the SOC's word on whether the threat is gone.
@@ -166,6 +168,10 @@ type Closure struct {
 	Confirmed   bool          `json:"confirmed"` // again, accepting the risk by name
 	ConfirmedBy *models.Actor `json:"confirmed_by,omitempty"`
 	Reason      string        `json:"reason,omitempty"` // why the risk is accepted
+	// ExpiresAt is until when the closure accepts a risk. Settled is what the client said when that time was over.
+	ExpiresAt time.Time       `json:"expires_at,omitzero"`
+	Review    *Review         `json:"review,omitempty"`
+	Settled   *RiskSettlement `json:"settled,omitempty"`
 }
 
 // Outcome is the client's word on how an incident ended.
@@ -204,17 +210,18 @@ func (i Incident) clone() Incident {
 	return i
 }
 
-// IsOver reports whether nothing but feedback can change the incident any more.
+// IsOver reports whether nothing but feedback, and the client's word on expired risks, can change the incident any more.
 func (i Incident) IsOver() bool { return i.Phase == PhaseClosed || i.Phase == PhaseDismissed }
 
 // IsPublished reports whether the client can see the incident.
 func (i Incident) IsPublished() bool { return i.Revision > 0 }
 
-// Unsettled returns the ids of recommendations the client has not settled yet.
+// Unsettled returns the ids of recommendations the client has not settled yet, or must settle again because the time of
+// an accepted risk is over.
 func (i Incident) Unsettled() []string {
 	var ids []string
 	for _, r := range i.Recommendations {
-		if r.Outcome == "" {
+		if r.Outcome == "" || r.Review != nil {
 			ids = append(ids, r.ID)
 		}
 	}

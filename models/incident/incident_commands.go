@@ -185,23 +185,8 @@ func (*SettleRecommendation) closesRisk()          {}
 func (c *SettleRecommendation) validate(at time.Time) error {
 	return models.FirstError([]error{
 		models.CheckText("/recommendation", c.Recommendation, 16, true),
-		models.CheckOneOf("/outcome", c.Outcome, Mitigated, RiskAccepted, NotApplicable),
-		models.CheckText("/evidence", c.Evidence, models.MaxText, c.Outcome == Mitigated),
-		models.CheckText("/reason", c.Reason, models.MaxText, c.Outcome != Mitigated),
-		c.validateExpiry(at),
+		checkSettlement(c.Outcome, c.Evidence, c.Reason, c.ExpiresAt, at),
 	})
-}
-
-func (c *SettleRecommendation) validateExpiry(at time.Time) error {
-	switch {
-	case c.Outcome != RiskAccepted && !c.ExpiresAt.IsZero():
-		return models.InvalidField("/expires_at", "belongs to an accepted risk only")
-	case c.Outcome == RiskAccepted && !c.ExpiresAt.After(at):
-		return models.InvalidField("/expires_at", "must be in the future")
-	case c.Outcome == RiskAccepted && c.ExpiresAt.Sub(at) > MaxRiskAcceptance:
-		return models.InvalidField("/expires_at", "must be at most 365 days ahead")
-	}
-	return nil
 }
 
 func (c *SettleRecommendation) events(Incident, CommandContext) []EventData {
@@ -240,10 +225,11 @@ func (c *Verify) events(Incident, CommandContext) []EventData {
 	return []EventData{&Verified{Gone: c.Gone, Note: c.Note}}
 }
 
-// RequestClosure is the client's word that the incident is resolved.
+// RequestClosure is the client's word that the incident is resolved, or that they accept its risk until a date.
 type RequestClosure struct {
-	Outcome Outcome `json:"outcome"`
-	Note    string  `json:"note"`
+	Outcome   Outcome   `json:"outcome"`
+	Note      string    `json:"note"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // of an accepted risk
 }
 
 // Name returns "request-closure".
@@ -251,31 +237,33 @@ func (*RequestClosure) Name() string         { return "request-closure" }
 func (*RequestClosure) roles() []models.Role { return deciderRoles }
 func (*RequestClosure) closesRisk()          {}
 
-func (c *RequestClosure) validate(time.Time) error {
+func (c *RequestClosure) validate(at time.Time) error {
 	return models.FirstError([]error{
 		models.CheckOneOf("/outcome", c.Outcome, OutcomeResolved, OutcomeRiskAccepted, OutcomeFalsePositive),
 		models.CheckText("/note", c.Note, models.MaxText, true),
+		checkExpiry(c.Outcome == OutcomeRiskAccepted, false, c.ExpiresAt, at),
 	})
 }
 
 func (c *RequestClosure) events(_ Incident, ask CommandContext) []EventData {
-	return []EventData{&ClosureRequested{Decision: ask.RequestID, Outcome: c.Outcome, Note: c.Note}}
+	return []EventData{&ClosureRequested{Decision: ask.RequestID, Outcome: c.Outcome, Note: c.Note, ExpiresAt: c.ExpiresAt}}
 }
 
-// ConfirmClosure closes although the threat may still be present; its sender accepts the risk.
+// ConfirmClosure closes although the threat may still be present; its sender accepts the risk until a date.
 type ConfirmClosure struct {
-	Reason string `json:"reason"`
+	Reason    string    `json:"reason"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
 // Name returns "confirm-closure".
 func (*ConfirmClosure) Name() string         { return "confirm-closure" }
 func (*ConfirmClosure) roles() []models.Role { return deciderRoles }
 func (*ConfirmClosure) closesRisk()          {}
-func (c *ConfirmClosure) validate(time.Time) error {
-	return models.CheckText("/reason", c.Reason, models.MaxText, true)
+func (c *ConfirmClosure) validate(at time.Time) error {
+	return models.FirstError([]error{models.CheckText("/reason", c.Reason, models.MaxText, true), checkExpiry(true, false, c.ExpiresAt, at)})
 }
 func (c *ConfirmClosure) events(_ Incident, ask CommandContext) []EventData {
-	return []EventData{&ClosureConfirmed{Decision: ask.RequestID, Reason: c.Reason}}
+	return []EventData{&ClosureConfirmed{Decision: ask.RequestID, Reason: c.Reason, ExpiresAt: c.ExpiresAt}}
 }
 
 // WithdrawClosure takes the client's request back.

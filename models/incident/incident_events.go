@@ -18,6 +18,8 @@ type Opened struct {
 	Severity  models.Severity  `json:"severity"`
 	Alerts    []uuid.UUID      `json:"alerts"`
 	Exercise  models.Exercise  `json:"exercise"`
+	// OutsideContract is why a lead opened it for a client who is not live, or is outside of its contract; "" for others.
+	OutsideContract string `json:"outside_contract,omitempty"`
 }
 
 // Type returns "opened".
@@ -34,7 +36,7 @@ func (d *Opened) apply(i *Incident, e Event) error {
 		return models.Errorf(models.Conflict, "an incident needs a title and a severity")
 	}
 	*i = Incident{
-		Reference: d.Reference, ClientID: d.ClientID, Exercise: cmp.Or(d.Exercise, models.ExerciseNone), Severity: d.Severity, Alerts: d.Alerts,
+		Reference: d.Reference, ClientID: d.ClientID, Exercise: cmp.Or(d.Exercise, models.ExerciseNone), Severity: d.Severity, Alerts: d.Alerts, OutsideContract: d.OutsideContract != "",
 		Assessment: Assessment{Title: d.Title}, Phase: PhaseInvestigating, OpenedAt: e.At,
 		Recommendations: []Recommendation{}, Endpoints: []Endpoint{}, Questions: []Question{}, ReadReceipts: []ReadReceipt{}, Tasks: []Task{},
 	}
@@ -206,16 +208,23 @@ type RecommendationSettled struct {
 func (*RecommendationSettled) Type() EventType { return "recommendation_settled" }
 
 func (d *RecommendationSettled) apply(i *Incident, e Event) error {
-	if err := i.require(e, models.SideClient, PhasePublished, PhaseClosureRequested); err != nil {
+	r := i.recommendation(d.Recommendation)
+	phases := []Phase{PhasePublished, PhaseClosureRequested}
+	if r != nil && r.Review != nil {
+		phases = append(phases, PhaseClosed)
+	}
+	if err := i.require(e, models.SideClient, phases...); err != nil {
 		return err
 	}
-	n := slices.IndexFunc(i.Recommendations, func(r Recommendation) bool { return r.ID == d.Recommendation })
-	if n < 0 {
+	if r == nil {
 		return models.Errorf(models.Conflict, "recommendation %s not found", d.Recommendation)
 	}
-	r := &i.Recommendations[n]
 	r.Outcome, r.Evidence, r.Reason, r.ExpiresAt = d.Outcome, d.Evidence, d.Reason, d.ExpiresAt
-	r.SettledBy, r.SettledAt = &e.Actor, e.At
+	r.SettledBy, r.SettledAt, r.Review = &e.Actor, e.At, nil
+	if i.IsOver() {
+		i.endReviewTurn(e)
+		return nil
+	}
 	i.SettledSeq = e.Seq
 	if len(i.Unsettled()) == 0 {
 		i.setTurn(TurnSOC, e.At)
@@ -260,9 +269,10 @@ func (d *Verified) apply(i *Incident, e Event) error {
 
 // ClosureRequested is the client's word that the incident is resolved.
 type ClosureRequested struct {
-	Decision string  `json:"decision"` // request id under which the client's decision is stored
-	Outcome  Outcome `json:"outcome"`
-	Note     string  `json:"note"`
+	Decision  string    `json:"decision"` // request id under which the client's decision is stored
+	Outcome   Outcome   `json:"outcome"`
+	Note      string    `json:"note"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // of an accepted risk
 }
 
 // Type returns "closure_requested".
@@ -276,7 +286,7 @@ func (d *ClosureRequested) apply(i *Incident, e Event) error {
 		return err
 	}
 	i.Phase = PhaseClosureRequested
-	i.Closure = &Closure{By: e.Actor, Decision: d.Decision, Outcome: d.Outcome, Note: d.Note, At: e.At}
+	i.Closure = &Closure{By: e.Actor, Decision: d.Decision, Outcome: d.Outcome, Note: d.Note, At: e.At, ExpiresAt: d.ExpiresAt}
 	i.setTurn(TurnSOC, e.At)
 	if v := i.CurrentVerification(); v != nil && !v.Gone {
 		i.setTurn(TurnClient, e.At)
@@ -284,10 +294,12 @@ func (d *ClosureRequested) apply(i *Incident, e Event) error {
 	return nil
 }
 
-// ClosureConfirmed is the client's word to close although the threat may still be present: its sender accepts the risk.
+// ClosureConfirmed is the client's word to close although the threat may still be present: its sender accepts the risk,
+// and that is the incident's outcome. One of before has no expiry date and leaves the outcome as it was asked for.
 type ClosureConfirmed struct {
-	Decision string `json:"decision"`
-	Reason   string `json:"reason"`
+	Decision  string    `json:"decision"`
+	Reason    string    `json:"reason"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
 // Type returns "closure_confirmed".
@@ -298,6 +310,9 @@ func (d *ClosureConfirmed) apply(i *Incident, e Event) error {
 		return err
 	}
 	i.Closure.Confirmed, i.Closure.ConfirmedBy, i.Closure.Reason, i.Closure.Decision = true, &e.Actor, d.Reason, d.Decision
+	if !d.ExpiresAt.IsZero() {
+		i.Closure.Outcome, i.Closure.ExpiresAt = OutcomeRiskAccepted, d.ExpiresAt
+	}
 	return nil
 }
 

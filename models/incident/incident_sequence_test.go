@@ -34,7 +34,9 @@ func commands(t *rapid.T, now time.Time) []incident.Command {
 		&incident.Acknowledge{Revision: rapid.IntRange(0, 3).Draw(t, "revision")}, &incident.CompleteTask{Task: id("t")},
 		&incident.Verify{Gone: rapid.Bool().Draw(t, "gone"), Note: str("note")},
 		&incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: str("note")},
-		&incident.ConfirmClosure{Reason: str("reason")}, &incident.WithdrawClosure{Reason: str("reason")},
+		&incident.RequestClosure{Outcome: incident.OutcomeRiskAccepted, Note: str("note"), ExpiresAt: deadline},
+		&incident.ConfirmClosure{Reason: str("reason"), ExpiresAt: deadline}, &incident.ConfirmClosure{Reason: str("reason")},
+		&incident.SettleRisk{Outcome: incident.RiskAccepted, Reason: str("reason"), ExpiresAt: deadline}, &incident.WithdrawClosure{Reason: str("reason")},
 		&incident.GiveFeedback{Rating: rapid.IntRange(0, 6).Draw(t, "rating")},
 		&incident.AskQuestion{Text: str("text"), Answers: rapid.SampledFrom([][]string{nil, {"yes", "no"}, {""}}).Draw(t, "answers"), Deadline: deadline},
 		&incident.AnswerQuestion{Question: id("q"), Answer: rapid.SampledFrom([]string{"", "yes", "perhaps"}).Draw(t, "answer")},
@@ -75,6 +77,11 @@ func happen(t *rapid.T, i *incident.Incident, at time.Time) (events []incident.E
 		}
 		state := rapid.SampledFrom([]models.HostState{models.HostNormal, models.HostIsolating, models.HostIsolated, models.HostReleasing}).Draw(t, "state")
 		say(&incident.EndpointObserved{Endpoint: p.ID, Generation: p.Generation, State: state, Online: true, Drift: rapid.Bool().Draw(t, "drift")})
+	}
+	for _, r := range i.AcceptedRisks() {
+		if !r.Until.After(at) {
+			say(&incident.RiskExpired{Risk: r.ID, Number: 1})
+		}
 	}
 	for _, q := range i.Questions {
 		if _, n, due := q.NextReminder(); due {

@@ -18,6 +18,8 @@ func (i Incident) HasOutdated(n notify.Notification) bool {
 		})
 	case notify.PurposeStillPresent:
 		return i.IsOver()
+	case notify.PurposeRisk:
+		return !i.isAskedAboutRisks()
 	case notify.PurposeApproval:
 		return !slices.ContainsFunc(i.Endpoints, func(e Endpoint) bool { return e.Approval.IsAnswerable() })
 	case notify.PurposeLease:

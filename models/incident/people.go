@@ -36,6 +36,9 @@ func (i Incident) Actors() []models.Actor {
 	}
 	if i.Closure != nil {
 		list = appendActor(append(list, i.Closure.By), i.Closure.ConfirmedBy)
+		if s := i.Closure.Settled; s != nil {
+			list = append(list, s.By)
+		}
 	}
 	if i.Feedback != nil {
 		list = append(list, i.Feedback.By)

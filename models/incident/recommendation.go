@@ -31,4 +31,5 @@ type Recommendation struct {
 	ExpiresAt time.Time     `json:"expires_at,omitzero"` // of an accepted risk
 	SettledBy *models.Actor `json:"settled_by,omitempty"`
 	SettledAt time.Time     `json:"settled_at,omitzero"`
+	Review    *Review       `json:"review,omitempty"` // the time of the accepted risk is over
 }

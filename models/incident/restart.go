@@ -65,6 +65,8 @@ func (i Incident) NotificationsAfter(e Event) (all []notify.Notification) {
 		if p.Approval.Denied == nil && !p.IsPermitted() && p.Approval.IsAnswerable() {
 			add(approval)
 		}
+	case *RiskExpired:
+		add(notify.Notification{Purpose: notify.PurposeRisk, Occurrence: e.Seq})
 	case *LeaseDue:
 		add(notify.Notification{Purpose: notify.PurposeLease, Occurrence: e.Seq})
 	}
@@ -92,9 +94,9 @@ func (p Endpoint) IsUnseen() bool {
 }
 
 // NeedsWorkflow reports whether the incident cannot be without its workflow: the incident is not over, or a device of
-// it is isolated, or may be.
+// it is isolated, or may be, or the client is asked about an expired risk.
 func (i Incident) NeedsWorkflow() bool {
-	return !i.IsOver() || slices.ContainsFunc(i.Endpoints, func(p Endpoint) bool { return p.IsHeld() || p.IsUnseen() })
+	return !i.IsOver() || i.isAskedAboutRisks() || slices.ContainsFunc(i.Endpoints, func(p Endpoint) bool { return p.IsHeld() || p.IsUnseen() })
 }
 
 // Lost is what is known of an incident whose workflow is gone.
@@ -115,7 +117,18 @@ func (l Lost) NeedsWorkflow() bool {
 	i := l.Incident
 	takesFeedback := i.Phase == PhaseClosed && i.Feedback == nil && l.ReadAt.Before(i.ClosedAt.Add(time.Duration(l.Policy.FeedbackWindow)))
 	isWatched := slices.ContainsFunc(i.Endpoints, func(p Endpoint) bool { return l.ReadAt.Before(p.WatchedUntil(l.Policy)) })
-	return i.NeedsWorkflow() || takesFeedback || isWatched || len(l.Unsent().Notifications) > 0
+	return i.NeedsWorkflow() || i.HasExpiredRisk(l.ReadAt) || takesFeedback || isWatched || len(l.Unsent().Notifications) > 0
+}
+
+// ToldContacts returns the contacts whom messages or calls about the incident were meant for, unless they were taken back or
+// rejected.
+func (l Lost) ToldContacts() (told []uuid.UUID) {
+	for _, d := range l.Ledger {
+		if d.Contact != uuid.Nil && (d.State == notify.EffectIntended || d.State == notify.EffectAccepted) {
+			told = append(told, d.Contact)
+		}
+	}
+	return told
 }
 
 // UnacknowledgedSince returns the revision from which on an acknowledgement counts: an earlier one was of something
@@ -223,6 +236,7 @@ func (l Lost) Unsent() (unsent Unsent) {
 	called := map[uuid.UUID]int{}             // contact -> Seq of the last report of a call
 	key := func(n notify.Notification) string { return notify.MessageEffect(i.Reference, i.ClientID, n).Key }
 	var due, instead []notify.Notification
+	var told []uuid.UUID
 	var failed []Event
 	for _, e := range l.Events {
 		if i.Apply(e) != nil {
@@ -235,14 +249,15 @@ func (l Lost) Unsent() (unsent Unsent) {
 					known[key(one)] = one
 				}
 			}
-			for _, r := range l.Directory.Plan(n.Severity, e.At).Messages {
-				due = append(due, n.AddressedTo(r))
+			for _, r := range l.Directory.Plan(n.Severity, e.At, told...).Messages {
+				due, told = append(due, n.AddressedTo(r)), append(told, r.Contact)
 			}
 		}
 		switch d := e.Data.(type) {
 		case *ContactMessaged:
-			settled[d.Effect] = true
+			settled[d.Effect], told = true, append(told, d.Contact)
 		case *ContactCalled:
+			told = append(told, d.Contact)
 			missed := notify.Notification{Purpose: notify.PurposePublished, Revision: i.Revision, Occurrence: 1, Contact: d.Contact, Channel: models.ChannelVoice}
 			known[key(missed)] = missed
 			called[d.Contact] = e.Seq

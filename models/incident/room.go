@@ -77,6 +77,11 @@ func (i Incident) Carried() Incident {
 	}
 	if i.Closure != nil { // clone has copied it
 		leaveOut(&i.Closure.Note, &i.Closure.Reason)
+		if s := i.Closure.Settled; s != nil {
+			settled := *s
+			leaveOut(&settled.Evidence, &settled.Reason)
+			i.Closure.Settled = &settled
+		}
 	}
 	if i.Feedback != nil {
 		f := *i.Feedback

@@ -23,6 +23,7 @@ const (
 	PurposeLease            Purpose = "lease"             // an isolation lasts long: extend or release?
 	PurposeStillPresent     Purpose = "still-present"     // verification found the threat still there
 	PurposeClosed           Purpose = "closed"            // closure confirmed, feedback asked
+	PurposeRisk             Purpose = "risk"              // the time of an accepted risk is over: what becomes of it?
 	PurposeReview           Purpose = "review"            // invitation to a threat review
 	PurposeTest             Purpose = "test"              // of a contact's channel
 	PurposeCode             Purpose = "code"              // that verifies a contact's channel

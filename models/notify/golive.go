@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
 // GoLive checks that the client can be reached at all: somebody can be called for a critical incident in every hour of
-// the week, a second person too, and every channel is verified.
+// the week, a second person too, every channel is verified, and somebody's own rule has each severity told them, though
+// perhaps only when their hours begin.
 func (d Directory) GoLive() []models.GoLiveCheck {
 	var nobody, single weekSlots
 	verified := []string{}
@@ -28,7 +30,19 @@ func (d Directory) GoLive() []models.GoLiveCheck {
 		models.NewGoLiveCheck("reachable", joinSlots(nobody, "nobody can be called")),
 		models.NewGoLiveCheck("second_person", joinSlots(single, "only one person can be called")),
 		models.NewGoLiveCheck("verified", verified),
+		models.NewGoLiveCheck("told", d.severitiesNobodyIsTold()),
 	}
+}
+
+// severitiesNobodyIsTold says which severities nobody is told of by the contacts' rules. Hours delay a message and keep none back.
+func (d Directory) severitiesNobodyIsTold() []string {
+	details := []string{}
+	for _, s := range models.Severities() {
+		if len(d.PlanByRule(s, time.Time{}).Messages) == 0 {
+			details = append(details, "nobody is told of severity "+string(s)+" at any time")
+		}
+	}
+	return details
 }
 
 // callable counts the people, told apart by their numbers, who can be called for a critical incident at a time of the
@@ -85,7 +99,7 @@ func (d Directory) GoLiveApprovers(rules []AskingRule) models.GoLiveCheck {
 func (d Directory) hasApprover(s models.Severity, day models.Day, t models.ClockTime) bool {
 	return slices.ContainsFunc(d.Contacts, func(c models.Contact) bool {
 		reached := s == models.SeverityCritical && !c.HoursForCritical || c.Hours.Covers(day, t)
-		return c.Approver != nil && c.MayBeAsked(s) && reached
+		return c.Approver != nil && slices.Contains(c.Severities, s) && c.IsCallable() && reached
 	})
 }
 

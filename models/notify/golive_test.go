@@ -81,6 +81,16 @@ func TestGoLive(t *testing.T) {
 	}
 }
 
+func TestGoLiveNamesTheSeveritiesNobodyIsToldOf(t *testing.T) {
+	mails := onCall(1, phones[0], models.OfficeHours())
+	mails.Channels, mails.Severities = []models.Channel{"email"}, []models.Severity{models.SeverityCritical, models.SeverityMedium}
+	calls := onCall(2, phones[1], nil) // for every severity, and nobody can write to them
+	got := notify.Directory{Zone: time.UTC, Contacts: []models.Contact{mails, calls}}.GoLive()[3]
+	if got.Name != "told" || got.Passed || len(got.Details) != 2 || !strings.Contains(got.Details[0], "severity high") || !strings.Contains(got.Details[1], "severity low") {
+		t.Errorf("%+v, want it to name high and low", got)
+	}
+}
+
 func TestGoLiveWantsAProvenEDR(t *testing.T) {
 	mde := models.EDR{Vendor: "mde"}
 	works, fails := &models.EDRCheck{Vendor: "mde", OK: true}, &models.EDRCheck{Vendor: "mde", Problem: "config"}
@@ -119,13 +129,18 @@ func TestAClientGoesLiveWhenThePlanCallsSomebodyAtAnyTime(t *testing.T) {
 			d.Contacts = append(d.Contacts, onCall(9, phones[0], nil))
 		}
 		reachable, second := true, true
+		told := true
 		for n := range 7 * 24 * 4 {
-			calls := len(d.Plan(models.SeverityCritical, monday.Add(time.Duration(n)*15*time.Minute)).Calls)
+			at := monday.Add(time.Duration(n) * 15 * time.Minute)
+			calls := len(d.PlanByRule(models.SeverityCritical, at).Calls)
 			reachable, second = reachable && calls > 0, second && calls != 1
+			for _, s := range models.Severities() {
+				told = told && (n%7 > 0 || len(d.PlanByRule(s, at).Messages) > 0)
+			}
 		}
 		got := d.GoLive()
-		if got[0].Passed != reachable || got[1].Passed != second {
-			t.Fatalf("%+v\nthe plan says reachable %t, second person %t", got[:2], reachable, second)
+		if got[0].Passed != reachable || got[1].Passed != second || got[3].Passed != told {
+			t.Fatalf("%+v\nthe plan says reachable %t, second person %t, told %t", got, reachable, second, told)
 		}
 	})
 }

@@ -40,7 +40,7 @@ func (n Notification) Replaces(old Notification) bool {
 		return report && n.Revision > old.Revision && (!critical || n.Severity == models.SeverityCritical)
 	case n.Purpose == PurposeReminder, n.Purpose == PurposeQuestionReminder:
 		return old.Purpose == n.Purpose && old.Question == n.Question && n.Occurrence > old.Occurrence
-	case n.Purpose == PurposeApproval, n.Purpose == PurposeLease, n.Purpose == PurposeStillPresent: // they name no device
+	case n.Purpose == PurposeApproval, n.Purpose == PurposeLease, n.Purpose == PurposeStillPresent, n.Purpose == PurposeRisk: // they name no device or risk
 		return old.Purpose == n.Purpose && n.Occurrence > old.Occurrence
 	case n.Purpose == PurposeClosed && report:
 		return !critical

@@ -39,16 +39,47 @@ type Skipped struct {
 	Reason  string    `json:"reason"`
 }
 
-// Plan returns who is reached when something of a severity happens at a moment. The workflow follows it, the preview
-// shows it and the go-live check asks it. A message goes out over mail, or as a text when there is no mail; it waits
-// for the contact's hours. A call does not wait: a contact whose hours are over is not called now. A number is called
-// once, however many contacts have it.
-func (d Directory) Plan(s models.Severity, at time.Time) Plan {
+// Plan returns who is reached when something of a severity happens at a moment, about a matter of which some contacts
+// were told before. The workflow follows it, the preview shows it. A message goes to whose rule matches and to who was
+// told, whatever the severity has become; when that is nobody who can be written to, to every contact who can. Calls go
+// to whose rule matches; when no rule does, to those who get the messages. A message goes out over mail, or as a text
+// when there is no mail; it waits for the contact's hours. A call does not wait: a contact whose hours are over is not
+// called now. A number is called once, however many contacts have it.
+func (d Directory) Plan(s models.Severity, at time.Time, told ...uuid.UUID) Plan {
+	toTell, toCall := d.audience(s, told)
+	return d.plan(s, at, toTell, toCall)
+}
+
+// PlanByRule returns who is reached by the contacts' rules alone. The go-live check asks it, and so do runs from before
+// who was told stayed told.
+func (d Directory) PlanByRule(s models.Severity, at time.Time) Plan {
+	return d.plan(s, at, byRule(s), byRule(s))
+}
+
+func byRule(s models.Severity) func(models.Contact) bool {
+	return func(c models.Contact) bool { return slices.Contains(c.Severities, s) }
+}
+
+// audience says which contacts are told of something of a severity, and which of them are called.
+func (d Directory) audience(s models.Severity, told []uuid.UUID) (toTell, toCall func(models.Contact) bool) {
+	rule := byRule(s)
+	toTell = func(c models.Contact) bool { return rule(c) || slices.Contains(told, c.ID) }
+	isWritable := func(c models.Contact) bool { _, ok := c.MessageChannel(); return ok && toTell(c) }
+	if !slices.ContainsFunc(d.Contacts, isWritable) {
+		toTell = func(models.Contact) bool { return true }
+	}
+	if slices.ContainsFunc(d.Contacts, rule) {
+		return toTell, rule
+	}
+	return toTell, toTell
+}
+
+func (d Directory) plan(s models.Severity, at time.Time, toTell, toCall func(models.Contact) bool) Plan {
 	p := Plan{Messages: []Recipient{}, Calls: []Recipient{}, Skipped: []Skipped{}}
 	called := map[string]bool{}
 	for _, c := range d.inOrder() {
 		skip := func(why string) { p.Skipped = append(p.Skipped, Skipped{Contact: c.ID, Reason: why}) }
-		if !slices.Contains(c.Severities, s) {
+		if !toTell(c) {
 			skip("is not to be reached for severity " + string(s))
 			continue
 		}
@@ -64,6 +95,8 @@ func (d Directory) Plan(s models.Severity, at time.Time) Plan {
 		case s != models.SeverityCritical && writable:
 		case s != models.SeverityCritical:
 			skip("has no channel for messages")
+		case !toCall(c):
+			skip("is not to be called for severity " + string(s))
 		case !c.Has(models.ChannelVoice):
 			skip("has no channel for calls")
 		case !from.Equal(at):
@@ -87,18 +120,36 @@ func (p Plan) Without(waiting []Notification) Plan {
 	return p
 }
 
-// Callable returns the contacts who can be called at a moment for an approval in an incident of a severity, in calling
-// order. Their number must be verified, because a device is isolated on their key press.
-func (d Directory) Callable(s models.Severity, at time.Time) []Recipient {
+// Callable returns the contacts who can be called at a moment for an approval in an incident of a severity, of which
+// some contacts were told, in calling order. Their number must be verified, because a device is isolated on their key
+// press.
+func (d Directory) Callable(s models.Severity, at time.Time, told ...uuid.UUID) []Recipient {
+	toTell, _ := d.audience(s, told)
+	return d.callableOf(s, at, toTell)
+}
+
+// CallableByRule returns those of them whose rule matches. Runs from before who was told stayed told ask it.
+func (d Directory) CallableByRule(s models.Severity, at time.Time) []Recipient {
+	return d.callableOf(s, at, byRule(s))
+}
+
+func (d Directory) callableOf(s models.Severity, at time.Time, toCall func(models.Contact) bool) []Recipient {
 	called := map[string]bool{}
 	calls := []Recipient{}
 	for _, c := range d.inOrder() {
-		if c.MayBeAsked(s) && !called[c.Phone] && d.From(c, s, at).Equal(at) {
+		if toCall(c) && c.IsCallable() && !called[c.Phone] && d.From(c, s, at).Equal(at) {
 			called[c.Phone] = true
 			calls = append(calls, Recipient{Contact: c.ID, Order: c.Order, Channel: models.ChannelVoice, At: at, Person: c.Person()})
 		}
 	}
 	return calls
+}
+
+// CallableApprovers returns those of Callable whom an admin of the client let approve on the phone, but for those of except.
+// A number that approvers share with others is theirs.
+func (d Directory) CallableApprovers(except map[uuid.UUID]bool, s models.Severity, at time.Time, told ...uuid.UUID) []Recipient {
+	toTell, _ := d.audience(s, told)
+	return d.Approvers(except).callableOf(s, at, toTell)
 }
 
 // Approvers returns the directory with the contacts alone whom an admin of the client let approve on the phone, but for

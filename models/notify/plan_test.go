@@ -80,7 +80,7 @@ func sameReaches(got, want []notify.Recipient) bool {
 }
 
 func checkPlan(t interface{ Fatalf(string, ...any) }, d notify.Directory, s models.Severity, at time.Time, wait func(models.Contact) time.Time) {
-	p := d.Plan(s, at)
+	p := d.PlanByRule(s, at)
 	messages, calls, left := expected(d, s, at, wait)
 	if !sameReaches(p.Messages, messages) {
 		t.Fatalf("%s at %s: messages %+v\nwant %+v", s, at.In(d.Zone), p.Messages, messages)
@@ -124,6 +124,45 @@ func TestThePlanFollowsItsRules(t *testing.T) {
 		}
 		if modelstest.Snapshot(t, d.Contacts) != before {
 			t.Fatal("planning changed the contacts")
+		}
+	})
+}
+
+// The whole plan is the one by rule, widened: by who was told, and by everybody when nobody else can be written to.
+func TestThePlanAlwaysHasARecipient(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		z := modelstest.Zone(t, rapid.SampledFrom(modelstest.Zones).Draw(t, "zone"))
+		d, at := anyDirectory(t, z, 6), modelstest.AnyMoment(t, z)
+		s := rapid.SampledFrom(models.Severities()).Draw(t, "severity")
+		var told []uuid.UUID
+		anybody, byRule, ruled := false, false, false
+		for _, c := range d.Contacts {
+			writable := slices.Contains(c.Channels, "email") || slices.Contains(c.Channels, "sms")
+			if rapid.Bool().Draw(t, "told") {
+				told = append(told, c.ID)
+			}
+			matches := slices.Contains(c.Severities, s)
+			anybody, ruled = anybody || writable, ruled || matches
+			byRule = byRule || writable && (matches || slices.Contains(told, c.ID))
+		}
+		told = append(told, modelstest.ContactID(99)) // who was removed
+		p := d.Plan(s, at, told...)
+		isIn := func(list []notify.Recipient, c models.Contact) bool {
+			return slices.ContainsFunc(list, func(r notify.Recipient) bool { return r.Contact == c.ID })
+		}
+		for _, c := range d.Contacts {
+			writable := slices.Contains(c.Channels, "email") || slices.Contains(c.Channels, "sms")
+			matches := slices.Contains(c.Severities, s)
+			want := writable && (matches || slices.Contains(told, c.ID) || !byRule)
+			if isIn(p.Messages, c) != want {
+				t.Fatalf("%+v is written to: %t, want %t", c, isIn(p.Messages, c), want)
+			}
+			if ruled && isIn(p.Calls, c) != isIn(d.PlanByRule(s, at).Calls, c) {
+				t.Fatalf("%+v is called though the rules say otherwise", c)
+			}
+		}
+		if len(p.Messages) == 0 && anybody || isIn(p.Messages, models.Contact{ID: modelstest.ContactID(99)}) {
+			t.Fatalf("told %v of %+v: %+v", told, d.Contacts, p)
 		}
 	})
 }
@@ -244,5 +283,37 @@ func TestThePlanInEveryHourOfTwoYears(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Who is told is judged over all contacts, and of these the approvers are called.
+func TestApproversAreCalledWhoAreTold(t *testing.T) {
+	verified := map[models.Channel]time.Time{models.ChannelVoice: time.Unix(1, 0)}
+	contact := func(order int, phone string, a *models.Approver, s models.Severity) models.Contact {
+		return models.Contact{ID: uuid.New(), Order: order, Phone: phone, Email: "c@acme.example", Approver: a, Verified: verified,
+			Severities: []models.Severity{s}, Channels: []models.Channel{models.ChannelEmail, models.ChannelVoice}}
+	}
+	desk := contact(1, "+12025550100", nil, models.SeverityCritical)
+	same := contact(2, "+12025550100", &models.Approver{}, models.SeverityCritical)
+	low := contact(3, "+12025550101", &models.Approver{}, models.SeverityLow)
+	d := notify.Directory{Zone: time.UTC, Contacts: []models.Contact{desk, same, low}}
+	at := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		except map[uuid.UUID]bool
+		told   []uuid.UUID
+		want   []uuid.UUID
+	}{
+		"whose rule matches, though the number is another's, too": {nil, nil, []uuid.UUID{same.ID}},
+		"who was told":                            {nil, []uuid.UUID{low.ID}, []uuid.UUID{same.ID, low.ID}},
+		"nobody, because the others are told":     {map[uuid.UUID]bool{same.ID: true}, nil, nil},
+		"not whom the one who asks has a hand in": {map[uuid.UUID]bool{same.ID: true, low.ID: true}, []uuid.UUID{low.ID}, nil},
+	} {
+		var got []uuid.UUID
+		for _, r := range d.CallableApprovers(c.except, models.SeverityCritical, at, c.told...) {
+			got = append(got, r.Contact)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
 	}
 }

@@ -41,11 +41,11 @@ create policy own_decisions on incident_commands as restrictive for select to wa
 
 revoke select on clients, contacts, incidents, events, report_revisions, client_decisions, effect_states, response_authorities,
     isolation_switches, audit_log, incident_commands, decision_marks from watchfire_portal;
-grant select (id, number, legal_name, time_zone, language, business, caller_secret, contract, edr, edr_check, policy, created_at)
+grant select (id, number, legal_name, time_zone, language, business, caller_secret, contract, edr, edr_check, policy, created_at, live_at)
     on clients to watchfire_portal;
 grant select (client_id, id, name, role, email, phone, language, call_order, severities, channels, hours, hours_for_critical,
     verified, removed_at, reach) on contacts to watchfire_portal;
-grant select (client_id, reference, phase, turn, containment, drill, expedited, revision, seq, shown, opened_at, updated_at)
+grant select (client_id, reference, phase, turn, containment, drill, expedited, outside_contract, revision, seq, shown, opened_at, updated_at)
     on incidents to watchfire_portal;
 grant select (client_id, incident, seq, body) on events to watchfire_portal;
 grant select (client_id, incident, number, body) on report_revisions to watchfire_portal;

@@ -93,6 +93,9 @@ func newClientScene(t *testing.T, adjust func(*models.Policy)) *scene {
 	if err != nil {
 		t.Fatalf("add a client: %v", err)
 	}
+	if err := operator.Post(t.Context(), fmt.Sprintf("/clients/%d/go-live", added.Number), map[string]any{"despite": "a test"}, nil); err != nil {
+		t.Fatalf("let a client go live: %v", err)
+	}
 	authorize(t, added)
 	var contacts []models.Contact
 	for n := range 2 {

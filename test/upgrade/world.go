@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -107,6 +108,11 @@ func (w *world) addClient(ctx context.Context, decision string) (int, []models.C
 	}, &c)
 	if err != nil {
 		return 0, nil, fmt.Errorf("add a client: %w", err)
+	}
+	err = lead.Post(ctx, fmt.Sprintf("/clients/%d/go-live", c.Number), map[string]any{"despite": "a drill"}, nil)
+	var unknown *stack.APIError // the earlier API does not know it
+	if err != nil && !(errors.As(err, &unknown) && (unknown.Status == http.StatusNotFound || unknown.Status == http.StatusMethodNotAllowed)) {
+		return 0, nil, fmt.Errorf("let a client go live: %w", err)
 	}
 	var contacts []models.Contact
 	for n := range 2 {
