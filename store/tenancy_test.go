@@ -47,7 +47,7 @@ func TestCatalogue(t *testing.T) {
 		and not (policyname = 'every_client' and cmd = 'SELECT' and roles = '{watchfire_soc}' and qual like '%app.every_client%')
 		and not (policyname = 'every_login' and roles = '{watchfire_auth}' and tablename in ('users', 'tokens'))
 		and not (policyname = 'colleagues' and cmd = 'SELECT' and roles = '{watchfire_soc}' and tablename = 'users')
-		and not (policyname = 'operation' and not ('watchfire_portal' = any(roles)) and tablename in ('operator_alarms', 'processes', 'leases', 'kept_facts'))`)
+		and not (policyname = 'operation' and not ('watchfire_portal' = any(roles)) and tablename in ('operator_alarms', 'processes', 'leases', 'kept_facts', 'limits'))`)
 	nothing(t, ownerURL, "a role is too strong", `select rolname::text from pg_roles where rolname like 'watchfire\_%'
 		and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication or rolinherit)`)
 	nothing(t, ownerURL, "an audience may log in", `select rolname::text from pg_roles
@@ -56,7 +56,7 @@ func TestCatalogue(t *testing.T) {
 		join pg_class i on i.oid = x.indexrelid join pg_class r on r.oid = x.indrelid
 		join pg_attribute a on a.attrelid = r.oid and a.attnum = x.indkey[0]
 		where r.relnamespace = 'public'::regnamespace and x.indisunique and a.attname <> 'client_id'
-		and r.relname not in ('clients', 'tokens', 'goose_db_version', 'operator_alarms', 'processes', 'leases', 'kept_facts') and i.relname <> 'users_pkey'`)
+		and r.relname not in ('clients', 'tokens', 'goose_db_version', 'operator_alarms', 'processes', 'leases', 'kept_facts', 'limits') and i.relname <> 'users_pkey'`)
 	nothing(t, ownerURL, "a foreign key leaves the client out", `select c.conname::text from pg_constraint c
 		where c.contype = 'f' and c.confrelid not in ('clients'::regclass) and c.conrelid <> 'tokens'::regclass
 		and not exists (select from pg_attribute a where a.attrelid = c.conrelid and a.attnum = c.conkey[1] and a.attname = 'client_id')`)
@@ -99,7 +99,7 @@ func TestGrants(t *testing.T) {
 		from information_schema.column_privileges where privilege_type in ('INSERT', 'UPDATE') and grantee like 'watchfire\_%'
 		and table_name = 'edr_credentials' and grantee <> 'watchfire_soc'`)
 	inserts := ownerTexts(t, ownerURL, granted+`and privilege_type = 'INSERT' and grantee in ('watchfire_portal', 'watchfire_auth', 'watchfire_hooks') order by 1`)
-	want := []string{"audit_log insert watchfire_portal", "client_decisions insert watchfire_portal", "contact_statements insert watchfire_hooks", "decision_marks insert watchfire_portal", "isolation_switches insert watchfire_portal", "tokens insert watchfire_auth", "users insert watchfire_auth"}
+	want := []string{"audit_log insert watchfire_portal", "client_decisions insert watchfire_portal", "contact_statements insert watchfire_hooks", "decision_marks insert watchfire_portal", "isolation_switches insert watchfire_portal", "limits insert watchfire_auth", "tokens insert watchfire_auth", "users insert watchfire_auth"}
 	if !slices.Equal(inserts, want) {
 		t.Errorf("inserts of portal, auth and hooks: got %v, want %v", inserts, want)
 	}
