@@ -62,16 +62,38 @@ func (w *world) owner(sql string) {
 	w.ok(err)
 }
 
+// forgetUses gives everybody back what they used of the limits.
+func (w *world) forgetUses() {
+	w.Helper()
+	w.owner("delete from limits")
+}
+
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	s, ownerURL := storetest.New(t)
 	w := &world{TB: t, store: s, ownerURL: ownerURL, engine: desktest.New(s, time.Now), logs: &bytes.Buffer{}, users: map[string]models.User{}, tokens: map[string]string{}}
+	w.serve()
+	w.readDocument()
+	w.acme, w.other = w.newClient("Acme"), w.newClient("Other")
+	for _, role := range []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator} {
+		w.newUser(string(role), uuid.Nil, role)
+	}
+	for _, role := range []models.Role{models.RoleViewer, models.RoleResponder, models.RoleAdmin} {
+		w.newUser(string(role), w.acme.ID, role)
+	}
+	w.newUser("stranger", w.other.ID, models.RoleAdmin)
+	return w
+}
+
+// serve puts a desk and a handler of its own before the database, as another process of the API has them.
+func (w *world) serve() {
+	w.Helper()
 	log := observability.Logger(slog.LevelInfo, w.logs)
 	keyset, err := secrets.Generate("")
 	w.ok(err)
 	box, err := secrets.Open(keyset, "")
 	w.ok(err)
-	w.desk = desk.New(s, w.engine, desk.Options{UpdateWait: time.Minute, Log: log, EDR: desk.EDROptions{
+	w.desk = desk.New(w.store, w.engine, desk.Options{UpdateWait: time.Minute, Log: log, EDR: desk.EDROptions{
 		Products: []models.EDRProduct{{
 			Vendor: "crowdstrike", Title: "CrowdStrike Falcon", DefaultURL: "https://api.crowdstrike.com", Hosts: []string{"crowdstrike.com"},
 			Fields: []models.EDRField{{Name: "client_id"}, {Name: "client_secret", Secret: true}},
@@ -83,20 +105,10 @@ func newWorld(t testing.TB) *world {
 			return nil
 		}}})
 	w.handler, err = api.New(api.Options{
-		Desk: w.desk, Auth: auth.New(s), Log: log, Metrics: observability.NewMetrics(),
-		Ready: observability.NewReadiness(observability.DatabaseParts(func(ctx context.Context) error { return s.Beat(ctx, uuid.Nil, "api") }, s.SchemaCurrent)...),
+		Desk: w.desk, Auth: auth.New(w.store), Log: log, Metrics: observability.NewMetrics(),
+		Ready: observability.NewReadiness(observability.DatabaseParts(func(ctx context.Context) error { return w.store.Beat(ctx, uuid.Nil, "api") }, w.store.SchemaCurrent)...),
 	})
 	w.ok(err)
-	w.readDocument()
-	w.acme, w.other = w.newClient("Acme"), w.newClient("Other")
-	for _, role := range []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator} {
-		w.newUser(string(role), uuid.Nil, role)
-	}
-	for _, role := range []models.Role{models.RoleViewer, models.RoleResponder, models.RoleAdmin} {
-		w.newUser(string(role), w.acme.ID, role)
-	}
-	w.newUser("stranger", w.other.ID, models.RoleAdmin)
-	return w
 }
 
 func readDocument(t testing.TB) *openapi3.T {

@@ -14,7 +14,7 @@ import (
 
 // ReceiveAlert takes an alert of the client a.Client, with the body it came in. An alert that is larger than its bounds
 // is cut, and Truncated says so. Client, source and finding id identify an alert; the same key again gives the same
-// outcome. NotFound: the client does not exist.
+// outcome. NotFound: the client does not exist. TooMany: the client's share is used up, and nothing was kept.
 func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, raw []byte, key string) (models.Alert, store.AlertOutcome, error) {
 	if utf8.RuneCountInString(a.FindingID) > maxFindingID {
 		a.FindingID = hashOf([]byte(a.FindingID))
@@ -35,6 +35,9 @@ func (d *Desk) receiveAlert(ctx context.Context, u models.User, a models.Alert, 
 		return models.Alert{}, "", withPointer("/client", err)
 	}
 	a.ClientID = id
+	if err := d.store.Use(ctx, ofAlerts.limit("alerts", id.String(), "more alerts of this client came than are taken; nothing was kept")); err != nil {
+		return models.Alert{}, "", err
+	}
 	var outcome store.AlertOutcome
 	err = d.store.ForClient(ctx, store.SOC, id, func(tx *store.Tx) (err error) {
 		a.ReceivedAt = tx.Now()

@@ -58,14 +58,13 @@ type Desk struct {
 	wait       time.Duration
 	log        *slog.Logger
 	edr        EDROptions
-	pace       *pace
 	clients    sync.Map     // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
 	restsUntil atomic.Int64 // nanoseconds of Unix time; see engineRests
 }
 
 // New makes a Desk over the database and the engine.
 func New(s *store.Store, t Temporal, o Options) *Desk {
-	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, log: o.Log, edr: o.EDR, pace: newPace()}
+	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, log: o.Log, edr: o.EDR}
 	if d.wait <= 0 {
 		d.wait = defaultUpdateWait
 	}
