@@ -49,6 +49,8 @@ type world struct {
 	tokens  map[string]string
 	keys    atomic.Int64
 
+	countries []string // of phone numbers; nil is every one
+
 	ownerURL string
 }
 
@@ -93,7 +95,7 @@ func (w *world) serve() {
 	w.ok(err)
 	box, err := secrets.Open(keyset, "")
 	w.ok(err)
-	w.desk = desk.New(w.store, w.engine, desk.Options{UpdateWait: time.Minute, Log: log, EDR: desk.EDROptions{
+	w.desk = desk.New(w.store, w.engine, desk.Options{UpdateWait: time.Minute, Log: log, PhoneCountries: w.countries, EDR: desk.EDROptions{
 		Products: []models.EDRProduct{{
 			Vendor: "crowdstrike", Title: "CrowdStrike Falcon", DefaultURL: "https://api.crowdstrike.com", Hosts: []string{"crowdstrike.com"},
 			Fields: []models.EDRField{{Name: "client_id"}, {Name: "client_secret", Secret: true}},

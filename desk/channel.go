@@ -100,6 +100,9 @@ func (d *Desk) requestChannelCheck(ctx context.Context, u models.User, number in
 		if contact, err = contactWithChannel(tx, c.contact, c.channel); err != nil {
 			return err
 		}
+		if why := d.explainBarred(contact.Phone); c.channel != models.ChannelEmail && why != "" {
+			return models.InvalidField("/channel", "the phone number %s", why)
+		}
 		client, err := tx.Client()
 		run = notify.ChannelCheckInput{
 			Effect:  notify.ChannelCheckEffect(client.ID, c.purpose, c.contact, c.channel, request),

@@ -48,6 +48,8 @@ type Options struct {
 	UpdateWait time.Duration // how long to wait for a command's answer before queueing the command; 0 means 2 s
 	Log        *slog.Logger  // nil means the default one
 	EDR        EDROptions
+	// PhoneCountries are the countries whose numbers a contact may have, as CheckCountries takes them; none are all.
+	PhoneCountries []string
 }
 
 // Desk takes the requests of people. Its methods may be used from several goroutines. Errors for people are
@@ -58,13 +60,14 @@ type Desk struct {
 	wait       time.Duration
 	log        *slog.Logger
 	edr        EDROptions
+	countries  []string
 	clients    sync.Map     // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
 	restsUntil atomic.Int64 // nanoseconds of Unix time; see engineRests
 }
 
 // New makes a Desk over the database and the engine.
 func New(s *store.Store, t Temporal, o Options) *Desk {
-	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, log: o.Log, edr: o.EDR}
+	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, log: o.Log, edr: o.EDR, countries: o.PhoneCountries}
 	if d.wait <= 0 {
 		d.wait = defaultUpdateWait
 	}
