@@ -2,8 +2,10 @@ package api_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -247,4 +249,50 @@ func TestLimitsHoldOverTwoProcesses(t *testing.T) {
 	if contacts < 60 || contacts > 70 || drills != 1 {
 		t.Errorf("%d contacts and %d drills came through", contacts, drills)
 	}
+}
+
+// Many requests of one user at once wait for each other, and nobody else for them.
+func TestManyRequestsAtOnceTakeTurns(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	var all sync.WaitGroup
+	defer all.Wait()
+	send := func(who string, body io.Reader) (done chan answer) {
+		r := w.request(who, http.MethodPost, at(ref, "comment"), nil)
+		r.Body = io.NopCloser(body)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Idempotency-Key", w.newKey())
+		done = make(chan answer, 1)
+		all.Go(func() { done <- w.send(r) })
+		return done
+	}
+	words := `{"text":"t"}`
+	var slow []*io.PipeWriter
+	var answers []chan answer
+	for range 2 {
+		body, end := io.Pipe()
+		defer end.Close()
+		slow, answers = append(slow, end), append(answers, send("responder", body))
+		_, err := end.Write([]byte(words[:1])) // returns when the request is at work
+		w.ok(err)
+	}
+	third := send("responder", strings.NewReader(words))
+	for range 5 {
+		w.must(http.StatusOK, <-send("admin", strings.NewReader(words)))
+		w.must(http.StatusOK, <-send("analyst", strings.NewReader(words)))
+		w.must(http.StatusOK, w.get("responder", at(ref))) // a read does not wait for changes
+		w.must(http.StatusOK, w.get("stranger", fmt.Sprintf("/api/v1/clients/%d", w.other.Number)))
+	}
+	select {
+	case a := <-third:
+		t.Fatalf("a third request did not wait: %s", a)
+	default:
+	}
+	for n, end := range slow {
+		_, err := end.Write([]byte(words[1:]))
+		w.ok(err)
+		w.ok(end.Close())
+		w.must(http.StatusOK, <-answers[n])
+	}
+	w.must(http.StatusOK, <-third)
 }

@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
@@ -93,26 +91,30 @@ func (a *arena) publishFor(ctx context.Context, p people) (models.Reference, err
 	return o.ref, err
 }
 
-// startFlood sends the heaviest reads of a client and commands over many connections, whatever the answers are, until
-// stop is called, which returns the number of answers.
+// startFlood sends the heaviest reads of a client over half of many connections and commands over the other half,
+// whatever the answers are, until stop is called, which returns the number of answers.
 func startFlood(ctx context.Context, p people, ref models.Reference) (stop func() int64) {
 	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	var answers atomic.Int64
-	requests := []func() error{
+	reads := []func() error{
 		func() error { return p.responder.Get(ctx, "/incidents?limit=200", nil) },
 		func() error { return p.admin.Get(ctx, "/incidents/"+string(ref)+"/events?limit=200", nil) },
 		func() error { return p.responder.Get(ctx, fmt.Sprintf("/clients/%d/go-live", p.client), nil) },
 		func() error { return p.responder.Get(ctx, "/incidents/"+string(ref)+"/deliveries?limit=200", nil) },
-		func() error {
-			_, err := p.responder.PostAs(ctx, uuid.NewString(), "/incidents/"+string(ref)+"/comment", &incident.Comment{Text: "flood"}, nil)
-			return err
-		},
+	}
+	comment := func() error {
+		_, err := p.responder.Command(ctx, ref, &incident.Comment{Text: "flood"})
+		return err
 	}
 	for n := range floodConnections {
 		all.Go(func() {
 			for k := n; ctx.Err() == nil; k++ {
-				_ = requests[k%len(requests)]()
+				if n%2 == 0 {
+					_ = comment()
+				} else {
+					_ = reads[k%len(reads)]()
+				}
 				answers.Add(1)
 			}
 		})
