@@ -21,8 +21,9 @@ const (
 	readsAtOnce, changesAtOnce, alertsAtOnce = 2, 2, 8
 	// turnWait is how long a request waits for its turn.
 	turnWait = 10 * time.Second
-	// refusedFor is how much longer the turn of a request takes that came too often: a loop that takes no notice of 429
-	// would use the processors for nothing else.
+	// refusedFor is how long the turn of a request that came too often goes on after its answer: a loop that takes no
+	// notice of 429 would use the processors for nothing else. The turn of any other goes on for as long as it took, if
+	// more of them wait: so a flood leaves half of the time to others.
 	refusedFor = 250 * time.Millisecond
 )
 
@@ -67,6 +68,13 @@ func (t *turns) begin(ctx context.Context, whom uuid.UUID) (end func(), err erro
 	return func() { q.Release(1); leave() }, nil
 }
 
+// waits reports whether more of whom wait for their turn.
+func (t *turns) waits(whom uuid.UUID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return int64(t.of[whom].asking) > t.atOnce
+}
+
 // takeTurn lets a request of a client's user, or an alert, wait for its turn, before anything of its body is read. Users
 // of the SOC do not wait: at night one of them acts for many clients.
 func (s *server) takeTurn(c *gin.Context) {
@@ -85,12 +93,16 @@ func (s *server) takeTurn(c *gin.Context) {
 		s.answerError(c, err)
 		return
 	}
-	defer end()
-	c.Next()
-	if c.Writer.Status() == http.StatusTooManyRequests {
-		select {
-		case <-ctx.Done():
-		case <-time.After(refusedFor):
+	began := time.Now()
+	defer func() {
+		rest := time.Duration(0)
+		switch {
+		case c.Writer.Status() == http.StatusTooManyRequests:
+			rest = refusedFor
+		case turns.waits(whom):
+			rest = time.Since(began)
 		}
-	}
+		time.AfterFunc(rest, end)
+	}()
+	c.Next()
 }
