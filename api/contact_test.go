@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
@@ -213,6 +214,14 @@ func TestNumbersAreHeldAgainstTheirNumberingPlan(t *testing.T) {
 		{"+490305555100", "voice", "/phone", "E.164"},
 		{"+4930/5555100", "voice", "/phone", ""},
 		{"030 5555100", "voice", "/phone", ""},
+		{"+41446681800", "voice", "", ""},
+		{"+499003123456", "voice", "/phone", "price of their own"}, // premium
+		{"+491801234567", "voice", "/phone", "price of their own"}, // shared cost
+		{"+448712345678", "voice", "/phone", "price of their own"}, // premium, in Britain
+		{"+447012345678", "voice", "/phone", "price of their own"}, // looks like a mobile phone
+		{"+18005550100", "voice", "/phone", "price of their own"},  // free
+		{"+881612345678", "voice", "/phone", "no country"},         // a satellite
+		{"+80012345678", "voice", "/phone", "no country"},
 	} {
 		a := w.post("analyst", w.clientPath("contacts"), ada(map[string]any{"phone": test.phone, "channels": []string{test.channel}}))
 		switch {
@@ -225,6 +234,37 @@ func TestNumbersAreHeldAgainstTheirNumberingPlan(t *testing.T) {
 		case !strings.Contains(string(a.body), test.reason) || strings.Contains(string(a.body), test.phone):
 			t.Errorf("%s %s: %s", test.phone, test.channel, a)
 		}
+	}
+}
+
+func TestNumbersOfOtherCountriesAreRefusedAndThoseFromBeforeAreShown(t *testing.T) {
+	w := newWorld(t)
+	id := w.contact() // of a number in the United States
+	w.countries = []string{"DE", "CH"}
+	w.serve()
+	a := w.must(http.StatusUnprocessableEntity, w.post("analyst", w.clientPath("contacts"), ada(nil)))
+	if !slices.Equal(a.pointers(t), []string{"/phone"}) || !strings.Contains(string(a.body), "US; the operator allows DE, CH") {
+		t.Error(a)
+	}
+	for _, phone := range []string{"+4915112345678", "+41446681800"} {
+		w.must(http.StatusCreated, w.post("analyst", w.clientPath("contacts"), ada(map[string]any{"phone": phone, "channels": []string{"voice"}})))
+	}
+	w.must(http.StatusUnprocessableEntity, w.put("analyst", contactPath(w, id), ada(map[string]any{"name": "Ada Changed"})))
+	w.must(http.StatusUnprocessableEntity, w.post("analyst", contactPath(w, id, "verify-channel"), channel(models.ChannelVoice)))
+	w.must(http.StatusAccepted, w.post("analyst", contactPath(w, id, "verify-channel"), channel(models.ChannelEmail)))
+	var live struct{ Checks []models.GoLiveCheck }
+	w.must(http.StatusOK, w.get("analyst", w.clientPath("go-live"))).into(t, &live)
+	n := slices.IndexFunc(live.Checks, func(c models.GoLiveCheck) bool { return c.Name == "allowed_numbers" })
+	if n < 0 || live.Checks[n].Passed || len(live.Checks[n].Details) != 1 || !strings.Contains(live.Checks[n].Details[0], "Ada Example: the phone number is of a country") {
+		t.Fatalf("%+v", live.Checks)
+	}
+	var plan struct{ Calls []struct{ Contact uuid.UUID } }
+	w.must(http.StatusOK, w.get("analyst", w.clientPath("plan?severity=critical"))).into(t, &plan)
+	if !slices.ContainsFunc(plan.Calls, func(c struct{ Contact uuid.UUID }) bool { return c.Contact == id }) {
+		t.Error("the contact from before is not called any more")
+	}
+	if err := desk.CheckCountries([]string{"DE", "UK"}); err == nil || !strings.Contains(err.Error(), "names UK:") {
+		t.Error(err)
 	}
 }
 

@@ -135,7 +135,7 @@ func TestGoLiveNamesWhatIsMissing(t *testing.T) {
 	w.must(http.StatusOK, w.post("analyst", contactPath(w, ada, "confirm-channel"), withCode("voice", w.code(ada, "voice"))))
 	w.must(http.StatusOK, w.post("analyst", contactPath(w, ada, "confirm-channel"), withCode("email", w.code(ada, "email"))))
 	w.must(http.StatusOK, w.post("analyst", contactPath(w, bob, "confirm-channel"), withCode("voice", w.code(bob, "voice"))))
-	if g := check(); !g.Ready || missing(g) != "" || len(g.Checks) != 6 {
+	if g := check(); !g.Ready || missing(g) != "" || len(g.Checks) != 8 {
 		t.Errorf("%+v", g)
 	}
 	w.must(http.StatusNoContent, w.remove("analyst", contactPath(w, bob)))

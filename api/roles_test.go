@@ -164,6 +164,7 @@ func class(status int) string {
 // example builds a request out of the document's own examples, about a thing in a state that allows it.
 func (w *world) example(who, method, path string, op *openapi3.Operation) *http.Request {
 	w.Helper()
+	w.forgetUses()
 	var body any
 	if op.RequestBody != nil {
 		body = op.RequestBody.Value.Content["application/json"].Schema.Value.Example
@@ -180,6 +181,8 @@ func (w *world) example(who, method, path string, op *openapi3.Operation) *http.
 		replace = append(replace, "{id}", w.guest(op.OperationID).String())
 	case strings.HasSuffix(path, "tokens/{id}"):
 		replace = append(replace, "{id}", w.spare(op.OperationID, who))
+	case op.OperationID == "start-fire-drill" && w.users[who].Role.Side() == models.SideSOC: // has no other under way
+		replace[1] = strconv.Itoa(w.newClient(w.newKey()).Number)
 	case op.OperationID == "remove-edr-credentials" && w.users[who].Role.Side() == models.SideSOC: // no device of this one is isolated
 		replace[1] = strconv.Itoa(w.newClient(w.newKey()).Number)
 	case op.OperationID == "check-edr-connection", op.OperationID == "get-edr":

@@ -50,6 +50,8 @@ type world struct {
 	tokens   map[string]string
 	keys     atomic.Int64
 
+	countries []string // of phone numbers; nil is every one
+
 	ownerURL string
 }
 
@@ -72,37 +74,22 @@ func (w *world) ownerRow(sql string, args ...any) pgx.Row {
 	return conn.QueryRow(w.Context(), sql, args...)
 }
 
+// forgetUses gives everybody back what they used of the limits.
+func (w *world) forgetUses() {
+	w.Helper()
+	w.owner("delete from limits")
+}
+
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	s, ownerURL := storetest.New(t)
 	w := &world{TB: t, store: s, ownerURL: ownerURL, engine: desktest.New(s, time.Now), logs: &bytes.Buffer{}, users: map[string]models.User{}, tokens: map[string]string{}}
-	log := observability.Logger(slog.LevelInfo, w.logs)
-	keyset, err := secrets.GenerateBox("")
-	w.ok(err)
-	box, err := secrets.OpenBox(keyset, "", "")
-	w.ok(err)
 	sealing, err := secrets.Generate("")
 	w.ok(err)
 	keys, err := secrets.OpenPayloadKeys(sealing, "")
 	w.ok(err)
 	w.payloads = observability.NewPayloads(keys, observability.SealedPayloads)
-	w.desk = desk.New(s, w.engine, desk.Options{UpdateWait: time.Minute, Log: log, EDR: desk.EDROptions{
-		Products: []models.EDRProduct{{
-			Vendor: "crowdstrike", Title: "CrowdStrike Falcon", DefaultURL: "https://api.crowdstrike.com", Hosts: []string{"crowdstrike.com"},
-			Fields: []models.EDRField{{Name: "client_id"}, {Name: "client_secret", Secret: true}},
-		}},
-		Sealer: &box.Sealer, Check: func(c models.EDRCredentials) error {
-			if c.Vendor != "crowdstrike" {
-				return models.InvalidField("/vendor", "is not a known product")
-			}
-			return nil
-		}}, Payloads: w.payloads})
-	w.handler, err = api.New(api.Options{
-		Desk: w.desk, Auth: auth.New(s), Log: log, Metrics: observability.NewMetrics(),
-		Ready: observability.NewReadiness(observability.DatabaseParts(func(ctx context.Context) error { return s.Beat(ctx, uuid.Nil, "api") }, s.SchemaCurrent)...),
-		UI:    "https://temporal.soc.example",
-	})
-	w.ok(err)
+	w.serve()
 	w.readDocument()
 	w.acme, w.other = w.newClient("Acme"), w.newClient("Other")
 	for _, role := range []models.Role{models.RoleAnalyst, models.RoleLead, models.RoleOperator} {
@@ -116,6 +103,33 @@ func newWorld(t testing.TB) *world {
 	w.limit("limited", w.other.Number)
 	w.newMachine("machine", w.acme.Number)
 	return w
+}
+
+// serve puts a desk and a handler of its own before the database, as another process of the API has them.
+func (w *world) serve() {
+	w.Helper()
+	log := observability.Logger(slog.LevelInfo, w.logs)
+	keyset, err := secrets.GenerateBox("")
+	w.ok(err)
+	box, err := secrets.OpenBox(keyset, "", "")
+	w.ok(err)
+	w.desk = desk.New(w.store, w.engine, desk.Options{UpdateWait: time.Minute, Log: log, PhoneCountries: w.countries, EDR: desk.EDROptions{
+		Products: []models.EDRProduct{{
+			Vendor: "crowdstrike", Title: "CrowdStrike Falcon", DefaultURL: "https://api.crowdstrike.com", Hosts: []string{"crowdstrike.com"},
+			Fields: []models.EDRField{{Name: "client_id"}, {Name: "client_secret", Secret: true}},
+		}},
+		Sealer: &box.Sealer, Check: func(c models.EDRCredentials) error {
+			if c.Vendor != "crowdstrike" {
+				return models.InvalidField("/vendor", "is not a known product")
+			}
+			return nil
+		}}, Payloads: w.payloads})
+	w.handler, err = api.New(api.Options{
+		Desk: w.desk, Auth: auth.New(w.store), Log: log, Metrics: observability.NewMetrics(),
+		Ready: observability.NewReadiness(observability.DatabaseParts(func(ctx context.Context) error { return w.store.Beat(ctx, uuid.Nil, "api") }, w.store.SchemaCurrent)...),
+		UI:    "https://temporal.soc.example",
+	})
+	w.ok(err)
 }
 
 func readDocument(t testing.TB) *openapi3.T {

@@ -26,7 +26,7 @@ type Options struct {
 	Most     int           // most operations in a turn; 0 is no bound
 	Reach    []int         // critical incidents published at the same moment; 1 is one after the other
 	Contacts int           // of the client on whose mails the vendor reports all at once
-	Only     []string      // names of comparisons, "reach", "hooks"; empty is all
+	Only     []string      // names of comparisons, "reach", "flood", "hooks"; empty is all
 	Progress func(line string)
 }
 
@@ -57,8 +57,8 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 	if err := a.measureBursts(ctx, o, &r); err != nil {
 		return r, err
 	}
-	if len(r.Comparisons) == 0 && len(r.Reach) == 0 && r.Hooks == nil {
-		return r, errors.New("nothing was measured: choose among the comparisons, reach and hooks")
+	if len(r.Comparisons) == 0 && len(r.Reach) == 0 && r.Hooks == nil && r.Flood == nil {
+		return r, errors.New("nothing was measured: choose among the comparisons, reach, flood and hooks")
 	}
 	r.Incident = costsOfALife(r)
 	r.MemoryMB = a.processes.memory()
@@ -68,7 +68,7 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 // wants reports whether a comparison or a burst is to be measured.
 func (o Options) wants(name string) bool { return len(o.Only) == 0 || slices.Contains(o.Only, name) }
 
-// measureBursts measures many publications at the same moment, and many reports on mails.
+// measureBursts measures many publications at the same moment, a flood of requests, and many reports on mails.
 func (a *arena) measureBursts(ctx context.Context, o Options, r *Result) error {
 	for _, n := range o.Reach {
 		if !o.wants("reach") {
@@ -80,6 +80,14 @@ func (a *arena) measureBursts(ctx context.Context, o Options, r *Result) error {
 		}
 		r.Reach = append(r.Reach, done)
 		o.Progress(fmt.Sprintf("reach, %d at once: p99 of the first mail %.0f ms, of the first call %.0f ms", n, done.Ours.P99, done.Call.P99))
+	}
+	if o.wants("flood") {
+		done, err := a.measureFlood(ctx)
+		if err != nil {
+			return fmt.Errorf("flood: %w", err)
+		}
+		r.Flood = done
+		o.Progress(fmt.Sprintf("flood: p99 of another client's reads %.1f times, of its commands %.1f times", done.Reads.Ratio, done.Commands.Ratio))
 	}
 	if !o.wants("hooks") {
 		return nil

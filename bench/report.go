@@ -41,6 +41,7 @@ func (r Result) Print(out io.Writer) {
 			c.ours(func(t Turn) float64 { return t.P50 }), c.ours(func(t Turn) float64 { return t.P99 }), 100*c.Other)
 	}
 	r.printReach(out)
+	r.Flood.print(out)
 	r.Hooks.print(out)
 	r.printCosts(out)
 	r.printIncident(out)

@@ -18,6 +18,7 @@ type Result struct {
 	Notes       []string           `json:"notes"` // how to read the comparisons
 	Comparisons []Comparison       `json:"comparisons"`
 	Reach       []*Reach           `json:"reach,omitempty"`
+	Flood       *Flood             `json:"flood,omitempty"`
 	Hooks       *Hooks             `json:"hooks,omitempty"`
 	Incident    Costs              `json:"per_incident"`
 	MemoryMB    map[string]float64 `json:"memory_mb"` // resident at the end

@@ -63,6 +63,9 @@ type Config struct {
 	// EDRExtraHosts are the domains at which EDRs are accepted besides their vendors' own.
 	EDRExtraHosts []string
 
+	// PhoneCountries are the countries whose phone numbers a contact may have, in capital letters; none are all.
+	PhoneCountries []string
+
 	// OperatorMail, OperatorText and OperatorWebhook are where the operator is told of alarms; "" and nil for nowhere.
 	OperatorMail, OperatorText string
 	OperatorWebhook            *url.URL
@@ -223,6 +226,22 @@ func domains(p func(*Config) *[]string) func(*Config, string) error {
 	}
 }
 
+var country = regexp.MustCompile(`^[A-Z]{2}$`)
+
+// countries reads countries in two letters, as in ISO 3166, with commas between them.
+func countries(p func(*Config) *[]string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		for name := range strings.SplitSeq(v, ",") {
+			name = strings.ToUpper(strings.TrimSpace(name))
+			if !country.MatchString(name) {
+				return errors.New("is not a list of countries: set it to their two letters, such as DE,AT,CH")
+			}
+			*p(c) = append(*p(c), name)
+		}
+		return nil
+	}
+}
+
 // settings lists every setting of the product.
 func settings() []setting {
 	both := []Part{API, Worker}
@@ -281,6 +300,7 @@ func settings() []setting {
 		{"VAULT_TOKEN", "", "a token of Vault, when SECRETS_KMS_URI names a key in Vault", true, nil, text(func(c *Config) *string { return &c.VaultToken })},
 		{"SECRETS_KMS_URI", "", "the key of a KMS that encrypts the keyset, if one does: hcvault://host:port/transit/keys/name", false, nil, text(func(c *Config) *string { return &c.SecretsKMSURI })},
 		{"EDR_EXTRA_HOSTS", "", "domains, with commas between them, at which EDRs are accepted besides their vendors' own; Elastic has none of its own", false, nil, domains(func(c *Config) *[]string { return &c.EDRExtraHosts })},
+		{"PHONE_COUNTRIES", "", "the countries, in two letters with commas between them, whose phone numbers a contact may have; not set: all", false, nil, countries(func(c *Config) *[]string { return &c.PhoneCountries })},
 		{"WATCHFIRE_OPERATOR_MAIL", "", "the mail address that is told of operator alarms; the API then needs the mailers' settings, too", false, nil, mailAddress(func(c *Config) *string { return &c.OperatorMail })},
 		{"WATCHFIRE_OPERATOR_TEXT", "", "the phone number, in E.164 form, that is told of operator alarms by text message", false, nil, phone(func(c *Config) *string { return &c.OperatorText })},
 		{"WATCHFIRE_OPERATOR_WEBHOOK", "", "the address to which operator alarms are posted as JSON", true, nil, webAddress(func(c *Config) **url.URL { return &c.OperatorWebhook })},

@@ -54,6 +54,7 @@ func TestUnsafeSettingsStopTheStart(t *testing.T) {
 		{config.API, "TWILIO_FROM", "s3cret"}, {config.Worker, "TWILIO_FROM", "0301234567"}, {config.Worker, "TWILIO_FROM", "+1 202 555 0100"},
 		{config.Worker, "VENDOR_TIMEOUT", "13s"}, {config.Worker, "VENDOR_SETTLE", "10s"},
 		{config.Migrate, "DATABASE_OWNER_URL", ""}, {config.Worker, "MAILERS", "pigeon"}, {config.Worker, "MAILERS", "smtp,smtp"},
+		{config.API, "PHONE_COUNTRIES", "DE,Austria"}, {config.API, "PHONE_COUNTRIES", "DE,"},
 		{config.API, "EDR_EXTRA_HOSTS", "com"}, {config.API, "EDR_EXTRA_HOSTS", "a.example,"}, {config.Worker, "EDR_EXTRA_HOSTS", "10.0.0.1"},
 		{config.API, "PAYLOAD_KEYSET", ""}, {config.Worker, "PAYLOAD_KEYSET", ""}, {config.Command, "PAYLOAD_KEYSET", ""},
 		{config.Worker, "PAYLOADS", "plain"}, {config.API, "TEMPORAL_TLS", "off"}, {config.Command, "TEMPORAL_ADDRESS", "temporal.example"},
@@ -182,5 +183,14 @@ func TestOnlyThisMachinesTemporalIsSpokenToInClear(t *testing.T) {
 		if err != nil || got.UsesTemporalTLS() != c.want {
 			t.Errorf("%s with %q: TLS %v, want %v: %v", c.address, c.tls, got.UsesTemporalTLS(), c.want, err)
 		}
+	}
+}
+
+func TestCountriesOfPhoneNumbers(t *testing.T) {
+	env := maps.Clone(good())
+	env["PHONE_COUNTRIES"] = "de, AT"
+	c, err := config.Read(config.API, lookup(env))
+	if err != nil || strings.Join(c.PhoneCountries, " ") != "DE AT" {
+		t.Errorf("got %q, %v", c.PhoneCountries, err)
 	}
 }

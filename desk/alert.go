@@ -14,7 +14,7 @@ import (
 
 // ReceiveAlert takes an alert of the client a.Client, with the body it came in. An alert that is larger than its bounds
 // is cut, and Truncated says so. Client, source and finding id identify an alert; the same key again gives the same
-// outcome. NotFound: the client does not exist.
+// outcome. NotFound: the client does not exist. TooMany: the client's share is used up, and nothing was kept.
 func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, raw []byte, key string) (models.Alert, store.AlertOutcome, error) {
 	if utf8.RuneCountInString(a.FindingID) > maxFindingID {
 		a.FindingID = hashOf([]byte(a.FindingID))
@@ -35,6 +35,13 @@ func (d *Desk) receiveAlert(ctx context.Context, u models.User, a models.Alert, 
 			return models.Alert{}, "", models.InvalidField("/source", "must be integration: the token is a client's")
 		}
 		a.ServiceToken = u.Name
+	}
+	id, err := d.clientID(ctx, u, a.Client)
+	if err != nil {
+		return models.Alert{}, "", withPointer("/client", err)
+	}
+	if err := d.store.By(u).Use(ctx, ofAlerts.limit("alerts", id.String(), "more alerts of this client came than are taken; nothing was kept")); err != nil {
+		return models.Alert{}, "", err
 	}
 	a.ReportedBy = u.ID
 	return d.takeAlert(ctx, u, a, raw, requestID(u, "receive-alert", key))

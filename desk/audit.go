@@ -26,10 +26,13 @@ func (d *Desk) AuditLog(ctx context.Context, u models.User, number int, p PageRe
 
 // changeSettings runs fn, which changes the settings of the client with a number, in a transaction of inClient. Changes
 // of one client wait for each other. The audit log gets the subject and the fields that fn returns; without fields it
-// gets no entry, because nothing was changed.
+// gets no entry, because nothing was changed. TooMany: a share of the user or the client is used up.
 func (d *Desk) changeSettings(ctx context.Context, u models.User, number int, operation string,
 	fn func(*store.Tx) (subject string, fields []string, err error),
 ) error {
+	if err := d.use(ctx, u, number, operation); err != nil {
+		return err
+	}
 	return d.inClient(ctx, u, number)(func(tx *store.Tx) error {
 		if err := tx.LockClientSettings(); err != nil {
 			return err

@@ -29,6 +29,7 @@ const (
 // VerifyChannel sends a code over a channel of a contact and returns when it expires. The same key again gives the same
 // answer and sends nothing new. NotFound: the client with the number has no such contact. Invalid: the contact does not
 // have the channel, or the key was used for another request. Conflict: another check of the channel is under way.
+// TooMany: the channel, or its address, was sent too many codes and test messages.
 // Unavailable: the engine does not answer, and nothing was sent.
 func (d *Desk) VerifyChannel(ctx context.Context, u models.User, number int, contact uuid.UUID, ch models.Channel, key string) (time.Time, error) {
 	if err := auth.Allow("verify-channel", u.Role); err != nil {
@@ -83,25 +84,40 @@ func (d *Desk) startChannelCheck(ctx context.Context, u models.User, number int,
 	})
 }
 
-// requestChannelCheck keeps the request. It returns the input of the check's workflow or, when the check has begun, the
-// moment it did.
+// requestChannelCheck keeps the request, which counts against the limits once, however often it is repeated. It returns
+// the input of the check's workflow or, when the check has begun, the moment it did.
 func (d *Desk) requestChannelCheck(ctx context.Context, u models.User, number int, c channelCheckRequest, request string) (run notify.ChannelCheckInput, begun time.Time, err error) {
 	asked, err := requestFingerprint(c.name, []string{c.contact.String(), string(c.channel)})
 	if err != nil {
 		return run, begun, err
 	}
+	var known bool
+	var contact models.Contact
 	err = d.inClient(ctx, u, number)(func(tx *store.Tx) error {
-		if begun, err = tx.RequestChannelCheck(request, asked); err != nil || !begun.IsZero() {
+		if known, begun, err = tx.ChannelCheck(request, asked); err != nil || !begun.IsZero() {
 			return err
 		}
-		if _, err := contactWithChannel(tx, c.contact, c.channel); err != nil {
+		if contact, err = contactWithChannel(tx, c.contact, c.channel); err != nil {
 			return err
+		}
+		if why := d.explainBarred(contact.Phone); c.channel != models.ChannelEmail && why != "" {
+			return models.InvalidField("/channel", "the phone number %s", why)
 		}
 		client, err := tx.Client()
 		run = notify.ChannelCheckInput{
 			Effect:  notify.ChannelCheckEffect(client.ID, c.purpose, c.contact, c.channel, request),
 			Channel: c.channel, RingFor: client.Policy.RingFor,
 		}
+		return err
+	})
+	if err != nil || known {
+		return run, begun, err
+	}
+	if err := d.useChannel(ctx, u, number, c.name, contact, c.channel); err != nil {
+		return run, begun, err
+	}
+	err = d.inClient(ctx, u, number)(func(tx *store.Tx) error {
+		begun, err = tx.RequestChannelCheck(request, asked)
 		return err
 	})
 	return run, begun, err

@@ -28,6 +28,9 @@ func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client,
 	if err := checkEDR(c.EDR); err != nil {
 		return models.Client{}, err
 	}
+	if err := d.useOwn(ctx, u); err != nil {
+		return models.Client{}, err
+	}
 	return d.store.By(u).CreateClient(ctx, c, requestID(u, "create-client", key), asked)
 }
 

@@ -24,8 +24,8 @@ import (
 // via is the entrance: "api" or "portal". key is the caller's own name for the request: the same command under it again
 // has no second effect and gets the same answer. Invalid: the command itself is wrong, or the key was used for another
 // request. NotFound: the user may not see the incident. Forbidden: the user's role may not send the command. TooMany:
-// the user sends this incident too many. Conflict: the incident rejects the command. Unavailable: the engine does not
-// answer, and nothing is recorded.
+// a share of the user, the incident or the client is used up. Conflict: the incident rejects the command. Unavailable:
+// the engine does not answer, and nothing is recorded.
 func (d *Desk) Command(ctx context.Context, u models.User, via string, ref models.Reference, c incident.Command, key string,
 ) (result incident.CommandResult, queued bool, err error) {
 	body, err := canonicalJSON(c)
@@ -138,8 +138,8 @@ func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Refer
 	if err := incident.CheckNew(c); err != nil {
 		return 0, nil, err
 	}
-	if !d.pace.allows(u.ID, ref, at) {
-		return 0, nil, models.Errorf(models.TooMany, "you send this incident more commands than it can take; try again in a moment")
+	if err := d.useCommand(ctx, u, ref, c.Name()); err != nil {
+		return 0, nil, err
 	}
 	if !incident.IsDecision(u.Role.Side()) {
 		return seq, nil, nil

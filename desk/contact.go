@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/nyaruka/phonenumbers"
 	"golang.org/x/text/language"
 
 	"github.com/watchfire-mdr/watchfire/address"
@@ -26,7 +25,7 @@ func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c m
 	if err := auth.Allow("create-contact", u.Role); err != nil {
 		return models.Contact{}, err
 	}
-	c, err := checkContact(c)
+	c, err := d.checkContact(c)
 	if err != nil {
 		return models.Contact{}, err
 	}
@@ -56,7 +55,7 @@ func (d *Desk) UpdateContact(ctx context.Context, u models.User, number int, c m
 	if err := auth.Allow("update-contact", u.Role); err != nil {
 		return models.Contact{}, err
 	}
-	c, err := checkContact(c)
+	c, err := d.checkContact(c)
 	if err != nil {
 		return models.Contact{}, err
 	}
@@ -109,7 +108,7 @@ func tellOfContact(tx *store.Tx, u models.User, operation string, before, after 
 }
 
 // checkContact returns the contact with its mail address in its one form, or Invalid with the field at fault.
-func checkContact(c models.Contact) (models.Contact, error) {
+func (d *Desk) checkContact(c models.Contact) (models.Contact, error) {
 	if err := requireText("/name", c.Name); err != nil {
 		return c, err
 	}
@@ -131,7 +130,7 @@ func checkContact(c models.Contact) (models.Contact, error) {
 		}
 		c.Email = email
 	}
-	if err := checkPhone(c); err != nil {
+	if err := d.checkPhone(c); err != nil {
 		return c, err
 	}
 	return c, c.Hours.Check("/hours")
@@ -151,44 +150,4 @@ func checkLanguage(tag string) error {
 		return models.InvalidField("/language", "is not a BCP 47 language tag")
 	}
 	return nil
-}
-
-// checkPhone checks a contact's number against its country's numbering plan, as far as Google's libphonenumber knows
-// it. Only a verified channel proves that somebody answers there.
-func checkPhone(c models.Contact) error {
-	if c.Phone == "" {
-		return nil
-	}
-	n, err := phonenumbers.Parse(c.Phone, "") // no default country: only international form is read
-	if err != nil {
-		return models.InvalidField("/phone", "is not a phone number in international form")
-	}
-	if why := explainLength(n); why != "" {
-		return models.InvalidField("/phone", "%s", why)
-	}
-	switch {
-	case !phonenumbers.IsValidNumber(n):
-		return models.InvalidField("/phone", "does not fit its country's numbering plan")
-	case phonenumbers.Format(n, phonenumbers.E164) != c.Phone:
-		return models.InvalidField("/phone", "is not in E.164 form: a plus, the country code, then the number without a leading zero or spaces")
-	case c.Has(models.ChannelSMS) && phonenumbers.GetNumberType(n) == phonenumbers.FIXED_LINE:
-		return models.InvalidField("/channels", "must not hold sms: the phone number is a fixed line")
-	}
-	return nil
-}
-
-// explainLength returns what is wrong with the length of a number, or with its country, or "".
-func explainLength(n *phonenumbers.PhoneNumber) string {
-	switch phonenumbers.IsPossibleNumberWithReason(n) {
-	case phonenumbers.IS_POSSIBLE:
-		return ""
-	case phonenumbers.TOO_SHORT:
-		return "is too short for a number of its country"
-	case phonenumbers.TOO_LONG:
-		return "is too long for a number of its country"
-	case phonenumbers.INVALID_COUNTRY_CODE:
-		return "has a country code that does not exist"
-	default:
-		return "does not have the length of a number of its country"
-	}
 }

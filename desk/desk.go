@@ -49,6 +49,8 @@ type Options struct {
 	Log        *slog.Logger  // nil means the default one
 	EDR        EDROptions
 	Payloads   PayloadOpener // nil opens none
+	// PhoneCountries are the countries whose numbers a contact may have, as CheckCountries takes them; none are all.
+	PhoneCountries []string
 }
 
 // Desk takes the requests of people. Its methods may be used from several goroutines. Errors for people are
@@ -60,7 +62,7 @@ type Desk struct {
 	log        *slog.Logger
 	edr        EDROptions
 	payloads   PayloadOpener
-	pace       *pace
+	countries  []string
 	clients    sync.Map // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
 	refusals   Refusals
 	restsUntil atomic.Int64 // nanoseconds of Unix time; see engineRests
@@ -68,7 +70,7 @@ type Desk struct {
 
 // New makes a Desk over the database and the engine.
 func New(s *store.Store, t Temporal, o Options) *Desk {
-	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, log: o.Log, edr: o.EDR, payloads: o.Payloads, pace: newPace()}
+	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, log: o.Log, edr: o.EDR, payloads: o.Payloads, countries: o.PhoneCountries}
 	if d.wait <= 0 {
 		d.wait = defaultUpdateWait
 	}

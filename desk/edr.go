@@ -224,6 +224,9 @@ func (d *Desk) CheckEDRConnection(ctx context.Context, u models.User, number int
 	if err != nil {
 		return models.EDRCheck{}, err
 	}
+	if err := d.use(ctx, u, number, "check-edr-connection"); err != nil {
+		return models.EDRCheck{}, err
+	}
 	check, err := d.tryEDR(ctx, c, now.SetAt)
 	if err != nil {
 		return models.EDRCheck{}, err

@@ -48,7 +48,7 @@ func (d *Desk) OpenIncident(ctx context.Context, u models.User, in OpenIncidentR
 	if err != nil {
 		return i, false, err
 	}
-	i, running, err = d.openIncident(ctx, u, in.Client, requestID(u, "open-incident", key), asked,
+	i, running, err = d.openIncident(ctx, u, in.Client, "open-incident", key, asked,
 		func(tx *store.Tx, c models.Client) (incident.Opened, error) {
 			if err := checkContract(c, tx.Now(), u.Role, in.OutsideContract); err != nil {
 				return incident.Opened{}, err
@@ -79,8 +79,12 @@ func checkContract(c models.Client, now time.Time, by models.Role, reason string
 }
 
 // openIncident opens an incident of the client with a number with the event that fill makes, and starts its workflow.
-func (d *Desk) openIncident(ctx context.Context, u models.User, number int, request, fingerprint string, fill func(*store.Tx, models.Client) (incident.Opened, error),
+func (d *Desk) openIncident(ctx context.Context, u models.User, number int, operation, key, fingerprint string,
+	fill func(*store.Tx, models.Client) (incident.Opened, error),
 ) (i incident.Incident, running bool, err error) {
+	if err := d.use(ctx, u, number, operation); err != nil {
+		return i, false, err
+	}
 	run, skipped, err := d.recordOpening(d.inClient(ctx, u, number), func(tx *store.Tx) (run incident.State, err error) {
 		c, err := tx.Client()
 		if err != nil {
@@ -91,7 +95,10 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, requ
 			return run, err
 		}
 		run.Policy = c.Policy
-		run.Incident, err = tx.OpenIncident(o, u.Actor(), tx.Now(), request, fingerprint)
+		run.Incident, err = tx.OpenIncident(o, u.Actor(), tx.Now(), requestID(u, operation, key), fingerprint)
+		if err == nil && run.Incident.Exercise.IsFireDrill() {
+			err = checkDrills(tx, run.Incident.Reference)
+		}
 		return run, err
 	}, func(r models.Reference) (taken, answered bool) { return d.isTaken(ctx, r) })
 	if err != nil {

@@ -153,7 +153,8 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 		swap = append(swap, contact.ID.String(), contact.Name)
 	}
 	speak := strings.NewReplacer(swap...)
-	g := GoLive{Ready: true, Checks: append(directory.GoLive(), edr.GoLive(), signed.GoLive(), directory.GoLiveApprovers(askingRules(signed)))}
+	g := GoLive{Ready: true, Checks: append(directory.GoLive(),
+		d.allowedNumbers(directory.Contacts), edr.GoLive(), signed.GoLive(), directory.GoLiveApprovers(askingRules(signed)))}
 	for _, f := range g.Checks {
 		g.Ready = g.Ready && f.Passed
 		for n := range f.Details {

@@ -10,12 +10,15 @@ import (
 
 // ReportSuspicion takes what a user of the client with a number finds suspicious as an alert: a has its title, detail,
 // indicators and host names, and raw the bytes it came as. The same key again gives the same report. NotFound also when
-// the client is not the user's.
+// the client is not the user's. TooMany: a share of the user or the client is used up, and nothing was kept.
 func (d *Desk) ReportSuspicion(ctx context.Context, u models.User, number int, a models.Alert, raw []byte, key string) (models.Report, error) {
 	if err := auth.Allow("report-suspicion", u.Role); err != nil {
 		return models.Report{}, err
 	}
 	if err := requireText("/title", a.Title); err != nil {
+		return models.Report{}, err
+	}
+	if err := d.use(ctx, u, number, "report-suspicion"); err != nil {
 		return models.Report{}, err
 	}
 	request := requestID(u, "report-suspicion", key)

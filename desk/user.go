@@ -47,6 +47,9 @@ func (d *Desk) InviteUser(ctx context.Context, u models.User, number int, invite
 	if invited, err = checkUser(number, invited); err != nil {
 		return a, "", expires, err
 	}
+	if err := d.useLogins(ctx, u, number, operation); err != nil {
+		return a, "", expires, err
+	}
 	secret, hash := auth.NewToken()
 	err = d.inLogins(ctx, u, number)(func(tx *store.Tx) (err error) {
 		expires = tx.Now().Add(invitationFor)
@@ -101,6 +104,9 @@ func (d *Desk) ChangeUser(ctx context.Context, u models.User, number int, id uui
 	}
 	if id == u.ID && c.Role != u.Role {
 		return now, models.Errorf(models.Conflict, "nobody changes their own role")
+	}
+	if err := d.useLogins(ctx, u, number, operation); err != nil {
+		return now, err
 	}
 	err = d.inLogins(ctx, u, number)(func(tx *store.Tx) error {
 		before, after, err := tx.ChangeUser(id, c)
@@ -160,6 +166,9 @@ func (d *Desk) CreateToken(ctx context.Context, p models.Principal, name string,
 	if err := CheckTokenDays(days); err != nil {
 		return t, "", err
 	}
+	if err := d.useOwn(ctx, p.User); err != nil {
+		return t, "", err
+	}
 	invitation := uuid.Nil
 	if p.Invitation {
 		invitation = p.Token
@@ -182,6 +191,9 @@ func (d *Desk) CreateToken(ctx context.Context, p models.Principal, name string,
 
 // RevokeToken ends a token of the user's own, at once. NotFound: the user has no such token.
 func (d *Desk) RevokeToken(ctx context.Context, u models.User, id uuid.UUID) error {
+	if err := d.useOwn(ctx, u); err != nil {
+		return err
+	}
 	return d.inOwnLogin(ctx, u)(func(tx *store.Tx) error {
 		if err := tx.RevokeToken(u.ID, id); err != nil {
 			return err
@@ -207,6 +219,9 @@ func (d *Desk) CreateServiceToken(ctx context.Context, u models.User, number int
 		return t, "", err
 	}
 	if err := checkServiceToken(name, operations, days); err != nil {
+		return t, "", err
+	}
+	if err := d.useLogins(ctx, u, number, operation); err != nil {
 		return t, "", err
 	}
 	secret, hash := auth.NewToken()
@@ -262,6 +277,9 @@ func allowEveryClient(operation string, u models.User) error {
 func (d *Desk) RevokeServiceToken(ctx context.Context, u models.User, number int, id uuid.UUID) error {
 	operation := ofUsers("revoke", number, "service-token")
 	if err := allowServiceTokens(operation, u, number); err != nil {
+		return err
+	}
+	if err := d.useLogins(ctx, u, number, operation); err != nil {
 		return err
 	}
 	return d.inLogins(ctx, u, number)(func(tx *store.Tx) error {

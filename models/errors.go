@@ -3,6 +3,7 @@ package models
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Kind says what an error means for the person or program that asked.
@@ -25,6 +26,8 @@ type Error struct {
 	Kind    Kind
 	Field   string // JSON pointer of the offending field, for Invalid
 	Message string // one sentence for a person, free of internals and personal data
+
+	RetryAfter time.Duration // for TooMany: after which it is worth asking again; 0 is not known
 }
 
 // Error returns the message, preceded by the field if there is one.

@@ -2,7 +2,7 @@ package models
 
 // GoLiveCheck is the result of one check before a client goes live.
 type GoLiveCheck struct {
-	Name    string   `json:"name"` // "reachable", "second_person", "verified", "told", "edr", "response_authority", "approvers"
+	Name    string   `json:"name"` // "reachable", "second_person", "verified", "told", "allowed_numbers", "edr", "response_authority", "approvers"
 	Passed  bool     `json:"passed"`
 	Details []string `json:"details"` // each names one thing that is missing
 }

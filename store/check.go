@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
 )
 
 // checkRow is a request to try a channel of a contact.
@@ -30,6 +32,16 @@ func (tx *Tx) RequestChannelCheck(requestID, fingerprint string) (time.Time, err
 	}
 	row, err := tx.check(requestID)
 	return orZero(row.BegunAt), sameRequest(row.Fingerprint, fingerprint, err)
+}
+
+// ChannelCheck reports whether a request to try a channel is known, and when its check began, or the zero time. Invalid:
+// the request id is known with another fingerprint.
+func (tx *Tx) ChannelCheck(requestID, fingerprint string) (known bool, begun time.Time, err error) {
+	row, err := tx.check(requestID)
+	if models.KindOf(err) == models.NotFound {
+		return false, time.Time{}, nil
+	}
+	return true, orZero(row.BegunAt), sameRequest(row.Fingerprint, fingerprint, err)
 }
 
 // BeginChannelCheck records that a requested check began, unless it had begun before, and returns when it did.

@@ -229,6 +229,19 @@ func (tx *Tx) SkipReferences(isTaken map[models.Reference]bool) (skipped int, un
 	}
 }
 
+// FireDrills lists the fire drills of the transaction's client that are under way or were opened after a moment, the
+// oldest first.
+func (tx *Tx) FireDrills(after time.Time) ([]incident.Incident, error) {
+	if err := tx.needsClient(); err != nil {
+		return nil, err
+	}
+	var rows []incidentRow
+	err := tx.of("incidents").Where("drill and state->>'exercise' in ?", []models.Exercise{models.ExerciseFireDrill, models.ExerciseSimulatedFireDrill}).
+		Where("phase not in ? or opened_at > ?", []incident.Phase{incident.PhaseClosed, incident.PhaseDismissed}, after).
+		Order("opened_at, reference").Find(&rows).Error
+	return each(rows, func(r incidentRow) incident.Incident { return r.State.V }), problem("list fire drills", err)
+}
+
 // openedBefore gives back a number that was not needed and returns the incident a request opened.
 func (tx *Tx) openedBefore(requestID, fingerprint string) (incident.Incident, error) {
 	if err := tx.db.Exec("update clients set last_incident = last_incident - 1 where id = ?", tx.client).Error; err != nil {

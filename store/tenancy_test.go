@@ -49,7 +49,7 @@ func TestCatalogue(t *testing.T) {
 			and tablename in ('effects', 'contacts', 'edr_credentials', 'incidents', 'checkpoints'))
 		and not (policyname = 'every_login' and roles = '{watchfire_auth}' and tablename in ('users', 'tokens', 'service_tokens', 'user_reach'))
 		and not (policyname = 'colleagues' and cmd = 'SELECT' and roles <@ '{watchfire_soc,watchfire_worker}' and tablename in ('users', 'service_tokens'))
-		and not (policyname = 'operation' and roles = '{watchfire_auth}' and tablename in ('soc_audit_log', 'refusals'))
+		and not (policyname = 'operation' and roles = '{watchfire_auth}' and tablename in ('soc_audit_log', 'refusals', 'limits'))
 		and not (policyname = 'operation' and roles <@ '{watchfire_soc,watchfire_worker}' and tablename in ('operator_alarms', 'processes', 'leases', 'kept_facts'))`)
 	nothing(t, ownerURL, "a role is too strong", `select rolname::text from pg_roles where rolname like 'watchfire\_%'
 		and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication or rolinherit)`)
@@ -59,7 +59,7 @@ func TestCatalogue(t *testing.T) {
 		join pg_class i on i.oid = x.indexrelid join pg_class r on r.oid = x.indrelid
 		join pg_attribute a on a.attrelid = r.oid and a.attnum = x.indkey[0]
 		where r.relnamespace = 'public'::regnamespace and x.indisunique and a.attname <> 'client_id'
-		and r.relname not in ('clients', 'tokens', 'goose_db_version', 'operator_alarms', 'processes', 'leases', 'kept_facts', 'service_tokens', 'soc_audit_log', 'refusals') and i.relname <> 'users_pkey'`)
+		and r.relname not in ('clients', 'tokens', 'goose_db_version', 'operator_alarms', 'processes', 'leases', 'kept_facts', 'service_tokens', 'soc_audit_log', 'refusals', 'limits') and i.relname <> 'users_pkey'`)
 	nothing(t, ownerURL, "the SOC's role is not held to a user's reach", `select c.table_name::text from information_schema.columns c
 		join information_schema.tables b using (table_schema, table_name)
 		where table_schema = 'public' and b.table_type = 'BASE TABLE' and (column_name = 'client_id' or (table_name, column_name) = ('clients', 'id')) and table_name <> 'user_reach'
@@ -119,7 +119,7 @@ func TestGrants(t *testing.T) {
 	inserts := ownerTexts(t, ownerURL, granted+`and privilege_type = 'INSERT' and grantee in ('watchfire_portal', 'watchfire_auth', 'watchfire_hooks') order by 1`)
 	want := []string{"approvers insert watchfire_portal", "audit_log insert watchfire_auth", "audit_log insert watchfire_portal", "channel_checks insert watchfire_portal", "client_decisions insert watchfire_portal",
 		"contact_changes insert watchfire_portal", "contact_statements insert watchfire_hooks", "contacts insert watchfire_portal", "decision_marks insert watchfire_portal", "effect_states insert watchfire_hooks", "isolation_switches insert watchfire_portal",
-		"refusals insert watchfire_auth", "service_tokens insert watchfire_auth", "service_tokens insert watchfire_portal", "soc_audit_log insert watchfire_auth", "tokens insert watchfire_auth", "user_reach insert watchfire_auth",
+		"limits insert watchfire_auth", "refusals insert watchfire_auth", "service_tokens insert watchfire_auth", "service_tokens insert watchfire_portal", "soc_audit_log insert watchfire_auth", "tokens insert watchfire_auth", "user_reach insert watchfire_auth",
 		"users insert watchfire_auth", "wrong_pins insert watchfire_hooks"}
 	if !slices.Equal(inserts, want) {
 		t.Errorf("inserts of portal, auth and hooks: got %v, want %v", inserts, want)

@@ -3,10 +3,12 @@
 package problem
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
@@ -14,8 +16,8 @@ import (
 // ContentType is the media type of a problem.
 const ContentType = "application/problem+json"
 
-// retryAfter is after how many seconds a caller may send a request again that was answered with 429 or 503.
-const retryAfter = 2
+// retryAfter is after how long a caller may send a request again that was answered with 429 or 503, if nobody knows it.
+const retryAfter = 2 * time.Second
 
 // Problem is an RFC 9457 problem. Its texts are for people and hold no internals.
 type Problem struct {
@@ -25,6 +27,8 @@ type Problem struct {
 	Detail   string       `json:"detail,omitempty"`
 	Instance string       `json:"instance,omitempty"` // with 5xx, the request's id
 	Errors   []FieldError `json:"errors,omitempty"`
+
+	retryAfter time.Duration // 0 is not known
 }
 
 // FieldError says what is wrong with one field.
@@ -47,6 +51,7 @@ func Of(err error) Problem {
 		return New(http.StatusInternalServerError, "Something went wrong inside Watchfire.")
 	}
 	p := New(status(e.Kind), e.Message)
+	p.retryAfter = e.RetryAfter
 	if e.Field != "" {
 		p.Errors = []FieldError{{Pointer: e.Field, Detail: e.Message}}
 	}
@@ -97,7 +102,7 @@ func Write(w http.ResponseWriter, p Problem) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", strconv.Itoa(retryAfter))
+		h.Set("Retry-After", strconv.Itoa(wholeSeconds(cmp.Or(p.retryAfter, retryAfter))))
 	}
 	body, err := json.Marshal(p)
 	if err != nil { // cannot happen: a Problem is strings and numbers
@@ -108,3 +113,6 @@ func Write(w http.ResponseWriter, p Problem) {
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(body) // a caller that went away is no error of ours
 }
+
+// wholeSeconds rounds up: a caller who waits that long is not too early.
+func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }

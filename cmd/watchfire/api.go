@@ -38,7 +38,10 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log, EDR: desk.EDROptions{
+	if err := desk.CheckCountries(p.config.PhoneCountries); err != nil {
+		return err
+	}
+	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log, PhoneCountries: p.config.PhoneCountries, EDR: desk.EDROptions{
 		Products: edrProducts(), Check: checkEDR(guard(p.config)), Sealer: sealer,
 	}, Payloads: p.temporal.Payloads()})
 	vendors, err := p.hooks(d)

@@ -62,7 +62,7 @@ func benchOptions(args []string) (o bench.Options, result string, err error) {
 	clients := f.String("clients", "1,16", "how many clients send requests at the same time")
 	reach := f.String("reach", "1,500", "how many critical incidents are published at once; 1 is one after the other")
 	f.IntVar(&o.Contacts, "contacts", 2000, "how many mails the vendor reports on at once")
-	only := f.String("only", "", "what to measure, with commas between: handover, open, command, lifecycle, reach, hooks; without it, all")
+	only := f.String("only", "", "what to measure, with commas between: handover, open, command, lifecycle, reach, flood, hooks; without it, all")
 	f.StringVar(&result, "out", filepath.Join("out", "bench.json"), "file for the result")
 	if err := f.Parse(args); err != nil {
 		return o, "", err

@@ -1,0 +1,286 @@
+package api_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/desk/desktest"
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+)
+
+// refused fails the test unless the answer is 429 that says when to come back, between two moments from now.
+func (w *world) refused(a answer, from, to time.Duration) {
+	w.Helper()
+	w.must(http.StatusTooManyRequests, a)
+	seconds, err := strconv.Atoi(a.Header.Get("Retry-After"))
+	if after := time.Duration(seconds) * time.Second; err != nil || after < from || after > to {
+		w.Errorf("Retry-After %q, want %s to %s", a.Header.Get("Retry-After"), from, to)
+	}
+}
+
+func (w *world) otherPath(rest string) string {
+	return fmt.Sprintf("/api/v1/clients/%d/%s", w.other.Number, rest)
+}
+
+func TestOneTokenCannotMakeContactsWithoutEnd(t *testing.T) {
+	w := newWorld(t)
+	made := 0
+	for n := range 183 {
+		a := w.post([]string{"analyst", "lead"}[n%2], w.clientPath("contacts"), ada(nil))
+		if a.StatusCode != http.StatusCreated {
+			w.refused(a, time.Second, 5*time.Second)
+			break
+		}
+		made++
+	}
+	if kept := w.count("select count(*) from contacts"); made < 60 || made > 75 || kept != made { // a few come back meanwhile
+		t.Errorf("%d contacts were made, %d are there", made, kept)
+	}
+	if noted := w.count("select count(*) from audit_log where operation = 'create-contact'"); noted != made {
+		t.Errorf("%d entries in the audit log about %d contacts", noted, made)
+	}
+	first := w.contacts("analyst")[0].ID.String()
+	w.refused(w.put("analyst", w.clientPath("contacts/"+first), ada(map[string]any{"name": "Eve"})), time.Second, 5*time.Second)
+	w.refused(w.remove("operator", w.clientPath("contacts/"+first)), time.Second, 5*time.Second)
+	w.must(http.StatusCreated, w.post("analyst", w.otherPath("contacts"), ada(nil)))
+	w.incident() // and everything else goes on
+}
+
+func TestOnePhoneGetsFewCodesAndTestMessages(t *testing.T) {
+	w := newWorld(t)
+	contact := w.contact()
+	try := func(key string, contact uuid.UUID, check string, ch models.Channel) answer {
+		a := w.postAs("analyst", w.clientPath("contacts", contact.String(), check), key, map[string]any{"channel": ch})
+		if a.StatusCode == http.StatusAccepted {
+			_, err := w.engine.Carry(t.Context(), contact, ch)
+			w.ok(err)
+		}
+		return a
+	}
+	for n := range 3 {
+		w.must(http.StatusAccepted, try(fmt.Sprint("k", n), contact, []string{"verify-channel", "test-channel"}[n%2], models.ChannelSMS))
+	}
+	w.must(http.StatusAccepted, w.postAs("analyst", w.clientPath("contacts", contact.String(), "verify-channel"), "k0", map[string]any{"channel": "sms"}))
+	for n := range 8 {
+		w.refused(try(fmt.Sprint("more", n), contact, "test-channel", models.ChannelSMS), 4*time.Minute, 5*time.Minute)
+	}
+	if _, _, started := w.engine.Check(contact, models.ChannelSMS); started != 3 {
+		t.Errorf("%d messages went out", started)
+	}
+	if kept := w.count("select count(*) from channel_checks"); kept != 3 {
+		t.Errorf("%d requests are kept", kept)
+	}
+	w.must(http.StatusAccepted, try("mail", contact, "test-channel", models.ChannelEmail)) // another address
+	// The same number under another contact, or called instead: three more in the day.
+	twin := w.contact()
+	w.must(http.StatusAccepted, try("t1", twin, "verify-channel", models.ChannelVoice))
+	w.must(http.StatusAccepted, try("t2", twin, "verify-channel", models.ChannelSMS))
+	w.must(http.StatusAccepted, try("t3", twin, "test-channel", models.ChannelSMS))
+	w.refused(try("t4", twin, "verify-channel", models.ChannelVoice), 5*time.Hour, 6*time.Hour)
+	// The other client knows nothing of that.
+	var c models.Contact
+	w.must(http.StatusCreated, w.post("analyst", w.otherPath("contacts"), ada(nil))).into(t, &c)
+	w.must(http.StatusAccepted, w.post("analyst", w.otherPath("contacts/"+c.ID.String()+"/test-channel"), map[string]any{"channel": "sms"}))
+}
+
+// A request that the engine did not take is sent again under its key as often as it needs.
+func TestTheEnginesAbsenceUsesUpNoTestMessage(t *testing.T) {
+	w := newWorld(t)
+	contact := w.contact()
+	test := func() answer {
+		return w.postAs("analyst", w.clientPath("contacts", contact.String(), "test-channel"), "k", map[string]any{"channel": "sms"})
+	}
+	w.engine.Become(desktest.NoService)
+	for range 8 {
+		w.must(http.StatusServiceUnavailable, test())
+	}
+	w.engine.Become(desktest.Healthy)
+	w.must(http.StatusAccepted, test())
+}
+
+func TestFireDrillsComeOneAtATimeAndFewADay(t *testing.T) {
+	w := newWorld(t)
+	start := func(key string) answer { return w.startDrill("analyst", key, models.ExerciseFireDrill) }
+	end := func(a answer) {
+		var i incident.Incident
+		a.into(t, &i)
+		w.must(http.StatusOK, w.post("lead", at(i.Reference, "dismiss"), map[string]any{"reason": "It is over."}))
+	}
+	first := w.must(http.StatusCreated, start("k0"))
+	w.must(http.StatusConflict, start("k1"))
+	w.must(http.StatusCreated, start("k0"))
+	end(first)
+	end(w.must(http.StatusCreated, start("k1")))
+	end(w.must(http.StatusCreated, start("k2")))
+	for n := range 3 {
+		w.refused(start(fmt.Sprint("more", n)), 23*time.Hour, 24*time.Hour)
+	}
+	w.must(http.StatusCreated, start("k0")) // what was begun is still found
+	if rows := w.incidents(); len(rows) != 3 {
+		t.Errorf("%d drills", len(rows))
+	}
+	w.must(http.StatusCreated, w.post("analyst", w.otherPath("fire-drills"), map[string]any{"exercise": "fire_drill"}))
+	w.owner("update incidents set opened_at = opened_at - interval '24 hours' where reference like '%-0001'")
+	w.must(http.StatusCreated, start("tomorrow"))
+	w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents", map[string]any{"client": w.acme.Number, "title": "Real", "severity": "critical"}))
+}
+
+func TestDrillsThatAreStartedAtTheSameMomentAreOne(t *testing.T) {
+	w := newWorld(t)
+	var begun, refused atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		r := w.request("lead", http.MethodPost, w.clientPath("fire-drills"), map[string]any{"exercise": "simulated_fire_drill"})
+		r.Header.Set("Idempotency-Key", w.newKey())
+		all.Go(func() {
+			switch w.send(r).StatusCode {
+			case http.StatusCreated:
+				begun.Add(1)
+			case http.StatusConflict:
+				refused.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if begun.Load() != 1 || refused.Load() != 7 {
+		t.Errorf("%d begun, %d refused", begun.Load(), refused.Load())
+	}
+}
+
+// A loop is slowed down before anything of it is written; it keeps neither colleagues nor the other side from acting.
+func TestALoopOfCommandsLeavesNoRowAndHoldsUpNobodyElse(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	taken := 0
+	for range 300 {
+		a := w.post("responder", at(ref, "comment"), map[string]any{"text": "again"})
+		if a.StatusCode != http.StatusOK {
+			w.refused(a, time.Second, time.Second)
+			break
+		}
+		taken++
+	}
+	if kept := w.count("select count(*) from client_decisions"); taken < 100 || taken > 250 || kept != taken {
+		t.Errorf("%d comments were taken, %d are kept", taken, kept)
+	}
+	w.must(http.StatusOK, w.post("admin", at(ref, "comment"), map[string]any{"text": "somebody else"}))
+	w.must(http.StatusOK, w.post("analyst", at(ref, "isolate"), map[string]any{"hostname": "dc02", "reason": "It spreads."}))
+	w.must(http.StatusOK, w.post("responder", at(w.published(), "acknowledge"), map[string]any{"revision": 1}))
+}
+
+// Fifty incidents of one client within five minutes, ten commands to each, from one analyst: nothing is refused, even
+// when they come faster than that.
+func TestANightOfManyIncidentsIsNotHeldUp(t *testing.T) {
+	w := newWorld(t)
+	for range 50 {
+		ref := w.incident()
+		w.must(http.StatusOK, w.post("analyst", at(ref, "assess"), map[string]any{"severity": "critical", "summary": "Files are being encrypted."}))
+		w.must(http.StatusOK, w.post("analyst", at(ref, "publish"), nil))
+		for n := range 8 {
+			w.must(http.StatusOK, w.post("analyst", at(ref, "recommend"), map[string]any{"text": fmt.Sprint("Step ", n)}))
+		}
+	}
+}
+
+// An alert beyond the share is refused before any of it is kept, and taken when it comes again.
+func TestAnAlertIsRefusedBeforeItIsKept(t *testing.T) {
+	w := newWorld(t)
+	w.alert() // makes the row
+	w.owner("update limits set used_to = now() + interval '85 seconds' where scope = 'alerts'")
+	alert := map[string]any{"client": w.acme.Number, "source": "integration", "finding_id": "f", "title": "T", "severity": "high"}
+	tables := "select (select count(*) from alerts) + (select count(*) from alert_payloads) + (select count(*) from alert_receipts)"
+	before := w.count(tables)
+	w.refused(w.postAs("analyst", "/api/v1/alerts", "k", alert), 50*time.Second, time.Minute)
+	if now := w.count(tables); now != before {
+		t.Errorf("%d rows are kept of a refused alert", now-before)
+	}
+	alert["client"] = w.other.Number
+	w.must(http.StatusCreated, w.postAs("analyst", "/api/v1/alerts", "k2", alert))
+	w.forgetUses() // a minute passes
+	alert["client"] = w.acme.Number
+	w.must(http.StatusCreated, w.postAs("analyst", "/api/v1/alerts", "k", alert))
+	for range 1000 { // at once, as an engine sends them that was cut off
+		alert["finding_id"] = w.newKey()
+		w.must(http.StatusCreated, w.post("analyst", "/api/v1/alerts", alert))
+	}
+}
+
+// Two processes of the API let through together what one of them does.
+func TestLimitsHoldOverTwoProcesses(t *testing.T) {
+	w := newWorld(t)
+	first := w.handler
+	w.serve()
+	handlers := []http.Handler{first, w.handler}
+	send := func(n int, a func() answer) answer {
+		w.handler = handlers[n%2]
+		return a()
+	}
+	contacts, drills := 0, 0
+	for n := range 90 {
+		if send(n, func() answer { return w.post("analyst", w.clientPath("contacts"), ada(nil)) }).StatusCode == http.StatusCreated {
+			contacts++
+		}
+		if send(n, func() answer { return w.startDrill("lead", w.newKey(), models.ExerciseSimulatedFireDrill) }).StatusCode == http.StatusCreated {
+			drills++
+		}
+	}
+	if contacts < 60 || contacts > 70 || drills != 1 {
+		t.Errorf("%d contacts and %d drills came through", contacts, drills)
+	}
+}
+
+// Many requests of one user at once wait for each other, and nobody else for them.
+func TestManyRequestsAtOnceTakeTurns(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	var all sync.WaitGroup
+	defer all.Wait()
+	send := func(who string, body io.Reader) (done chan answer) {
+		r := w.request(who, http.MethodPost, at(ref, "comment"), nil)
+		r.Body = io.NopCloser(body)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Idempotency-Key", w.newKey())
+		done = make(chan answer, 1)
+		all.Go(func() { done <- w.send(r) })
+		return done
+	}
+	words := `{"text":"t"}`
+	var slow []*io.PipeWriter
+	var answers []chan answer
+	for range 2 {
+		body, end := io.Pipe()
+		defer end.Close()
+		slow, answers = append(slow, end), append(answers, send("responder", body))
+		_, err := end.Write([]byte(words[:1])) // returns when the request is at work
+		w.ok(err)
+	}
+	third := send("responder", strings.NewReader(words))
+	for range 5 {
+		w.must(http.StatusOK, <-send("admin", strings.NewReader(words)))
+		w.must(http.StatusOK, <-send("analyst", strings.NewReader(words)))
+		w.must(http.StatusOK, w.get("responder", at(ref))) // a read does not wait for changes
+		w.must(http.StatusOK, w.get("stranger", fmt.Sprintf("/api/v1/clients/%d", w.other.Number)))
+	}
+	select {
+	case a := <-third:
+		t.Fatalf("a third request did not wait: %s", a)
+	default:
+	}
+	for n, end := range slow {
+		_, err := end.Write([]byte(words[1:]))
+		w.ok(err)
+		w.ok(end.Close())
+		w.must(http.StatusOK, <-answers[n])
+	}
+	w.must(http.StatusOK, <-third)
+}

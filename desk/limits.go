@@ -1,0 +1,119 @@
+package desk
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/store"
+)
+
+// share is how much of something anybody may ask for: so many at once, and then one in each span.
+type share struct {
+	atOnce int
+	every  time.Duration
+}
+
+// The shares of whoever sends a request that changes something. An analyst in a night of fifty incidents in five minutes
+// sends 550 requests; a loop sends thousands. Each user has a share in each incident, too, and the two sides have theirs
+// apart, so that nobody's loop keeps others from isolating, approving or closing.
+var (
+	ofUser       = share{1000, time.Second / 10}
+	ofUserThere  = share{100, time.Second / 5}
+	ofIncident   = share{300, time.Second / 15}
+	ofClientSide = share{2000, time.Second / 20}
+)
+
+// costly holds the shares of a client in what reaches people, costs money or starts work elsewhere, whoever asks for it.
+var costly = map[string]struct {
+	scope string
+	share
+	words string
+}{
+	"create-contact":       {"contacts", share{60, 5 * time.Second}, "the contacts of this client were changed too often"},
+	"update-contact":       {"contacts", share{60, 5 * time.Second}, "the contacts of this client were changed too often"},
+	"remove-contact":       {"contacts", share{60, 5 * time.Second}, "the contacts of this client were changed too often"},
+	"confirm-approver":     {"contacts", share{60, 5 * time.Second}, "the contacts of this client were changed too often"},
+	"revoke-approver":      {"contacts", share{60, 5 * time.Second}, "the contacts of this client were changed too often"},
+	"verify-channel":       {"checks", share{60, time.Minute}, "too many channels of this client were verified or tested"},
+	"test-channel":         {"checks", share{60, time.Minute}, "too many channels of this client were verified or tested"},
+	"report-suspicion":     {"reports", share{60, time.Minute}, "too many suspicions were reported for this client"},
+	"check-edr-connection": {"edr", share{10, 30 * time.Second}, "the EDR of this client was checked too often"},
+	"open-incident":        {"openings", share{120, 3 * time.Second}, "too many incidents of this client were opened"},
+	"start-fire-drill":     {"openings", share{120, 3 * time.Second}, "too many incidents of this client were opened"},
+}
+
+// The shares in test messages and codes of one channel of a contact, and of one number or mail address of a client,
+// however many contacts have it: at most ten in a day.
+var (
+	ofChannel = share{3, 5 * time.Minute}
+	ofAddress = share{6, 6 * time.Hour}
+)
+
+// ofAlerts is a client's share in alerts. An engine that was cut off sends thousands at once when it is back.
+var ofAlerts = share{5000, time.Second / 200}
+
+func (s share) limit(scope, key, words string) store.Limit {
+	return store.Limit{Scope: scope, Key: key, AtOnce: s.atOnce, Every: s.every, Words: words + "; try again later"}
+}
+
+func (s share) limitOf(u models.User) store.Limit {
+	return s.limit("user", u.ID.String(), "you send too many requests")
+}
+
+// clientOf returns the id of the client with a number, for a user of a client always that of their own. NotFound: the
+// client does not exist, or is not within the user's reach.
+func (d *Desk) clientOf(ctx context.Context, u models.User, number int) (uuid.UUID, error) {
+	if u.Role.Side() == models.SideSOC {
+		return d.clientID(ctx, u, number)
+	}
+	return u.ClientID, nil
+}
+
+// use counts a request of a user about the client with a number, before anything of it is written or told to anybody.
+// TooMany: a share is used up, and nothing was counted.
+func (d *Desk) use(ctx context.Context, u models.User, number int, operation string, more ...store.Limit) error {
+	client, err := d.clientOf(ctx, u, number)
+	if err != nil {
+		return err
+	}
+	limits := append(more, ofUser.limitOf(u),
+		ofClientSide.limit("client", client.String()+" "+string(u.Role.Side()), "this client gets more requests than it can take"))
+	if c, ok := costly[operation]; ok {
+		limits = append(limits, c.limit(c.scope, client.String(), c.words))
+	}
+	return d.store.By(u).Use(ctx, limits...)
+}
+
+// useOwn counts a request of a user that is about no client.
+func (d *Desk) useOwn(ctx context.Context, u models.User) error {
+	return d.store.By(u).Use(ctx, ofUser.limitOf(u))
+}
+
+// useLogins counts a request of a user about the users and service tokens of the client with a number, or of the SOC.
+func (d *Desk) useLogins(ctx context.Context, u models.User, number int, operation string) error {
+	if number == theSOC {
+		return d.useOwn(ctx, u)
+	}
+	return d.use(ctx, u, number, operation)
+}
+
+// useCommand counts a command of a user to an incident that they see.
+func (d *Desk) useCommand(ctx context.Context, u models.User, ref models.Reference, command string) error {
+	return d.use(ctx, u, ref.ClientNumber(), command,
+		ofUserThere.limit("user in incident", u.ID.String()+" "+string(ref), "you send this incident more commands than it can take"),
+		ofIncident.limit("incident", string(ref)+" "+string(u.Role.Side()), "this incident gets more commands than it can take"))
+}
+
+// useChannel counts a message that tries a channel of a contact of the client with a number.
+func (d *Desk) useChannel(ctx context.Context, u models.User, number int, operation string, c models.Contact, ch models.Channel) error {
+	address := c.Address(ch)
+	if ch == models.ChannelEmail {
+		address = models.PersonOf(c.Email) // whatever tag the mailbox has
+	}
+	return d.use(ctx, u, number, operation,
+		ofChannel.limit("channel", c.ID.String()+" "+string(ch), "too many codes and test messages were sent over this channel"),
+		ofAddress.limit("address", hashParts(c.ClientID.String(), address), "too many codes and test messages were sent to this address today"))
+}
