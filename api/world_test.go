@@ -28,6 +28,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/observability"
+	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/secrets"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/store/storetest"
@@ -71,7 +72,9 @@ func newWorld(t testing.TB) *world {
 	w.ok(err)
 	box, err := secrets.Open(keyset, "")
 	w.ok(err)
-	w.desk = desk.New(s, w.engine, desk.Options{UpdateWait: time.Minute, Log: log, EDR: desk.EDROptions{
+	words, err := report.LoadLanguages("Nordlicht SOC")
+	w.ok(err)
+	w.desk = desk.New(s, w.engine, desk.Options{UpdateWait: time.Minute, Log: log, HasLanguage: words.Has, EDR: desk.EDROptions{
 		Products: []models.EDRProduct{{
 			Vendor: "crowdstrike", Title: "CrowdStrike Falcon", DefaultURL: "https://api.crowdstrike.com", Hosts: []string{"crowdstrike.com"},
 			Fields: []models.EDRField{{Name: "client_id"}, {Name: "client_secret", Secret: true}},

@@ -135,6 +135,9 @@ func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Refer
 	if k := models.KindOf(err); k == models.Invalid || k == models.Forbidden {
 		return 0, nil, err
 	}
+	if err := models.CheckTexts(c); err != nil { // at the door alone: a workflow takes what older versions let in
+		return 0, nil, err
+	}
 	if !d.pace.allows(u.ID, ref, at) {
 		return 0, nil, models.Errorf(models.TooMany, "you send this incident more commands than it can take; try again in a moment")
 	}

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"net/mail"
 	"regexp"
@@ -26,7 +27,7 @@ func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c m
 	if err := auth.Allow("create-contact", u.Role); err != nil {
 		return models.Contact{}, err
 	}
-	if err := checkContact(c); err != nil {
+	if err := d.checkContact(c); err != nil {
 		return models.Contact{}, err
 	}
 	asked, err := requestFingerprint("create-contact", c)
@@ -53,7 +54,7 @@ func (d *Desk) UpdateContact(ctx context.Context, u models.User, number int, c m
 	if err := auth.Allow("update-contact", u.Role); err != nil {
 		return models.Contact{}, err
 	}
-	if err := checkContact(c); err != nil {
+	if err := d.checkContact(c); err != nil {
 		return models.Contact{}, err
 	}
 	var now models.Contact
@@ -93,8 +94,8 @@ func (d *Desk) changeContact(ctx context.Context, u models.User, number int, ope
 	})
 }
 
-func checkContact(c models.Contact) error {
-	if err := requireText("/name", c.Name); err != nil {
+func (d *Desk) checkContact(c models.Contact) error {
+	if err := cmp.Or(requireText("/name", c.Name), models.CheckTexts(c)); err != nil {
 		return err
 	}
 	for _, need := range []struct {
@@ -105,7 +106,7 @@ func checkContact(c models.Contact) error {
 			return models.InvalidField(need.pointer, "is required for the channel %s", need.channel)
 		}
 	}
-	if err := checkLanguage(c.Language); err != nil {
+	if err := d.checkLanguage(c.Language); err != nil {
 		return err
 	}
 	if err := checkEmail(c.Email); err != nil {
@@ -117,9 +118,9 @@ func checkContact(c models.Contact) error {
 	return c.Hours.Check("/hours")
 }
 
-// requireText refuses a text of nothing but space.
+// requireText refuses a text that shows nothing.
 func requireText(pointer, s string) error {
-	if strings.TrimSpace(s) == "" {
+	if models.IsBlank(s) {
 		return models.InvalidField(pointer, "must not be blank")
 	}
 	return nil
@@ -140,10 +141,14 @@ func checkEmail(s string) error {
 	return nil
 }
 
-// checkLanguage checks that a language is a BCP 47 tag of known parts.
-func checkLanguage(tag string) error {
+// checkLanguage checks that a language is a BCP 47 tag of known parts, and one in which there are words for clients:
+// whoever asked for another would read English, and nobody would know why.
+func (d *Desk) checkLanguage(tag string) error {
 	if _, err := language.Parse(tag); err != nil {
 		return models.InvalidField("/language", "is not a BCP 47 language tag")
+	}
+	if d.speaks != nil && !d.speaks(tag) {
+		return models.InvalidField("/language", "is a language that this installation has no words in")
 	}
 	return nil
 }

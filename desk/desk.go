@@ -48,6 +48,8 @@ type Options struct {
 	UpdateWait time.Duration // how long to wait for a command's answer before queueing the command; 0 means 2 s
 	Log        *slog.Logger  // nil means the default one
 	EDR        EDROptions
+	// HasLanguage reports whether clients can be written to in a language, a BCP 47 tag; nil means in every one.
+	HasLanguage func(tag string) bool
 }
 
 // Desk takes the requests of people. Its methods may be used from several goroutines. Errors for people are
@@ -58,6 +60,7 @@ type Desk struct {
 	wait       time.Duration
 	log        *slog.Logger
 	edr        EDROptions
+	speaks     func(tag string) bool
 	pace       *pace
 	clients    sync.Map     // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
 	restsUntil atomic.Int64 // nanoseconds of Unix time; see engineRests
@@ -65,7 +68,7 @@ type Desk struct {
 
 // New makes a Desk over the database and the engine.
 func New(s *store.Store, t Temporal, o Options) *Desk {
-	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, log: o.Log, edr: o.EDR, pace: newPace()}
+	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, log: o.Log, edr: o.EDR, speaks: o.HasLanguage, pace: newPace()}
 	if d.wait <= 0 {
 		d.wait = defaultUpdateWait
 	}

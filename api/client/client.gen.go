@@ -181,7 +181,7 @@ type ClientDetails struct {
 	// Edr The product, and its tenant, through which the client's endpoints are isolated.
 	Edr *EDR `json:"edr,omitempty"`
 
-	// Language BCP 47.
+	// Language BCP 47; a language that this installation has words in.
 	Language string `json:"language"`
 
 	// LegalName Not blank.
@@ -217,7 +217,7 @@ type ClientTerms struct {
 	// Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 	Contract Contract `json:"contract"`
 
-	// Language BCP 47.
+	// Language BCP 47; a language that this installation has words in.
 	Language string `json:"language"`
 
 	// LegalName Not blank.
@@ -515,7 +515,7 @@ type IsolationSwitch = models.IsolationSwitch
 // KeepIsolated Example: {"endpoint":"e1","reason":"The host waits for forensics."}
 type KeepIsolated = incident.KeepIsolated
 
-// Line defines model for Line.
+// Line Not blank, and one line without control or direction characters.
 type Line = string
 
 // NewAlert Example: {"client":1042,"finding_id":"rt-2026-000183","hostnames":["dc01.client.example"],"indicators":[{"type":"file_name","value":"procdump64.exe"}],"occurred_at":"2026-03-02T08:15:00Z","severity":"critical","source":"realtime","techniques":["T1003.001"],"title":"Credential dumping on a domain controller"}
@@ -554,7 +554,7 @@ type NewContact struct {
 	// HoursForCritical Critical incidents keep to the hours too.
 	HoursForCritical *bool `json:"hours_for_critical,omitempty"`
 
-	// Language BCP 47.
+	// Language BCP 47; a language that this installation has words in.
 	Language string `json:"language"`
 
 	// Name Not blank.
@@ -592,7 +592,7 @@ type NewIncident struct {
 	Exercise *models.Exercise `json:"exercise,omitempty"`
 	Severity *Severity        `json:"severity,omitempty"`
 
-	// Title Not blank.
+	// Title Not blank, and one line without control or direction characters.
 	Title *Title `json:"title,omitempty"`
 }
 
@@ -814,7 +814,7 @@ type TestChannel struct {
 	Channel Channel `json:"channel"`
 }
 
-// Text Not blank.
+// Text Not blank, and without control or direction characters other than line feed and tab.
 type Text = string
 
 // Time Example: 2026-03-02T08:15:00Z
@@ -823,7 +823,7 @@ type Time = time.Time
 // TimelineEntry defines model for TimelineEntry.
 type TimelineEntry = incident.TimelineEntry
 
-// Title Not blank.
+// Title Not blank, and one line without control or direction characters.
 type Title = string
 
 // Turn defines model for Turn.

@@ -142,7 +142,7 @@ type ClientDetails struct {
 	// Edr The product, and its tenant, through which the client's endpoints are isolated.
 	Edr EDR `json:"edr,omitempty,omitzero"`
 
-	// Language BCP 47.
+	// Language BCP 47; a language that this installation has words in.
 	Language string `json:"language"`
 
 	// LegalName Not blank.
@@ -178,7 +178,7 @@ type ClientTerms struct {
 	// Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 	Contract Contract `json:"contract"`
 
-	// Language BCP 47.
+	// Language BCP 47; a language that this installation has words in.
 	Language string `json:"language"`
 
 	// LegalName Not blank.
@@ -411,7 +411,7 @@ type IsolationList struct {
 // IsolationSwitch Whether the client's devices may be isolated at present, and who decided that. A client has it only while isolations are paused.
 type IsolationSwitch = models.IsolationSwitch
 
-// Line defines model for Line.
+// Line Not blank, and one line without control or direction characters.
 type Line = string
 
 // NewAlert Example: {"client":1042,"finding_id":"rt-2026-000183","hostnames":["dc01.client.example"],"indicators":[{"type":"file_name","value":"procdump64.exe"}],"occurred_at":"2026-03-02T08:15:00Z","severity":"critical","source":"realtime","techniques":["T1003.001"],"title":"Credential dumping on a domain controller"}
@@ -450,7 +450,7 @@ type NewContact struct {
 	// HoursForCritical Critical incidents keep to the hours too.
 	HoursForCritical bool `json:"hours_for_critical,omitempty,omitzero"`
 
-	// Language BCP 47.
+	// Language BCP 47; a language that this installation has words in.
 	Language string `json:"language"`
 
 	// Name Not blank.
@@ -488,7 +488,7 @@ type NewIncident struct {
 	Exercise models.Exercise `json:"exercise,omitempty,omitzero"`
 	Severity Severity        `json:"severity,omitempty,omitzero"`
 
-	// Title Not blank.
+	// Title Not blank, and one line without control or direction characters.
 	Title Title `json:"title,omitempty,omitzero"`
 }
 
@@ -658,7 +658,7 @@ type Time = time.Time
 // TimelineEntry defines model for TimelineEntry.
 type TimelineEntry = incident.TimelineEntry
 
-// Title Not blank.
+// Title Not blank, and one line without control or direction characters.
 type Title = string
 
 // Turn defines model for Turn.

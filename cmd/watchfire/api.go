@@ -34,10 +34,14 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log, EDR: desk.EDROptions{
+	words, err := report.LoadLanguages(p.config.Provider)
+	if err != nil {
+		return err
+	}
+	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log, HasLanguage: words.Has, EDR: desk.EDROptions{
 		Products: edrProducts(), Check: checkEDR(guard(p.config)), Box: box,
 	}})
-	vendors, err := p.hooks(d)
+	vendors, err := p.hooks(d, words)
 	if err != nil {
 		return err
 	}
@@ -104,7 +108,7 @@ func requiredQueues() map[string]enumspb.TaskQueueType {
 }
 
 // hooks makes the handlers for requests of vendors.
-func (p *process) hooks(d *desk.Desk) (*hooks.Hooks, error) {
+func (p *process) hooks(d *desk.Desk, words report.Languages) (*hooks.Hooks, error) {
 	calls, err := twilioSettings(p.config).Signatures()
 	if err != nil {
 		return nil, err
@@ -114,10 +118,6 @@ func (p *process) hooks(d *desk.Desk) (*hooks.Hooks, error) {
 		if mails, err = sendgrid.NewEvents(p.config.SendGridWebhookKey); err != nil {
 			return nil, err
 		}
-	}
-	words, err := report.LoadLanguages(p.config.Provider)
-	if err != nil {
-		return nil, err
 	}
 	return &hooks.Hooks{
 		Store: p.store, Desk: d, Twilio: calls, SendGrid: mails, Words: words, PublicURL: p.config.PublicURL, Log: p.log,

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
 const (
@@ -149,14 +148,14 @@ func idOf(wire wireEvent, raw json.RawMessage) string {
 func reasonOf(wire wireEvent) string {
 	var said []string
 	for _, part := range []string{wire.Reason, wire.Message, wire.Response, wire.Classification} {
-		if part = plain.Line(part, maxReason); part != "" && !strings.Contains(strings.Join(said, "; "), part) {
+		if part = models.CleanLine(part, maxReason); part != "" && !strings.Contains(strings.Join(said, "; "), part) {
 			said = append(said, part)
 		}
 	}
-	if status := plain.Line(wire.Status, 20); status != "" && !strings.Contains(strings.Join(said, "; "), status) {
+	if status := models.CleanLine(wire.Status, 20); status != "" && !strings.Contains(strings.Join(said, "; "), status) {
 		said = append(said, "status "+status)
 	}
-	return plain.Line(strings.Join(said, "; "), maxReason)
+	return models.CleanLine(strings.Join(said, "; "), maxReason)
 }
 
 // opaqueOf returns our own custom arguments, which SendGrid merges with the event's fields.
