@@ -1850,7 +1850,7 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/edr-products (the `ListEdrProducts` operationId).
 	ListEdrProducts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListIncidents List incidents, the last changed first
+	// ListIncidents List incidents, the last opened first
 	//
 	// Corresponds with GET /api/v1/incidents (the `ListIncidents` operationId).
 	ListIncidents(ctx context.Context, params *ListIncidentsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3294,7 +3294,7 @@ func (c *API) ListEdrProducts(ctx context.Context, reqEditors ...RequestEditorFn
 	return c.Client.Do(req)
 }
 
-// ListIncidents List incidents, the last changed first
+// ListIncidents List incidents, the last opened first
 //
 // Corresponds with GET /api/v1/incidents (the `ListIncidents` operationId).
 func (c *API) ListIncidents(ctx context.Context, params *ListIncidentsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -8682,7 +8682,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/edr-products (the `ListEdrProducts` operationId).
 	ListEdrProductsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListEdrProductsResponse, error)
 
-	// ListIncidentsWithResponse List incidents, the last changed first
+	// ListIncidentsWithResponse List incidents, the last opened first
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -13886,7 +13886,7 @@ func (c *ClientWithResponses) ListEdrProductsWithResponse(ctx context.Context, r
 	return ParseListEdrProductsResponse(rsp)
 }
 
-// ListIncidentsWithResponse List incidents, the last changed first
+// ListIncidentsWithResponse List incidents, the last opened first
 //
 // Returns a wrapper object for the known response body format(s).
 //

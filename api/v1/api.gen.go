@@ -1039,7 +1039,7 @@ type ServerInterface interface {
 	// ListEdrProducts List the EDR products a client may have
 	// (GET /api/v1/edr-products)
 	ListEdrProducts(c *gin.Context)
-	// ListIncidents List incidents, the last changed first
+	// ListIncidents List incidents, the last opened first
 	// (GET /api/v1/incidents)
 	ListIncidents(c *gin.Context, params ListIncidentsParams)
 	// OpenIncident Open an incident
