@@ -42,6 +42,7 @@ type world struct {
 	desk    *desk.Desk
 	engine  *desktest.Engine
 	logs    *bytes.Buffer
+	metrics *observability.Metrics
 	doc     *openapi3.T
 	router  routers.Router
 	acme    models.Client
@@ -66,7 +67,7 @@ func (w *world) owner(sql string) {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	s, ownerURL := storetest.New(t)
-	w := &world{TB: t, store: s, ownerURL: ownerURL, engine: desktest.New(s, time.Now), logs: &bytes.Buffer{}, users: map[string]models.User{}, tokens: map[string]string{}}
+	w := &world{TB: t, store: s, ownerURL: ownerURL, engine: desktest.New(s, time.Now), logs: &bytes.Buffer{}, metrics: observability.NewMetrics(), users: map[string]models.User{}, tokens: map[string]string{}}
 	log := observability.Logger(slog.LevelInfo, w.logs)
 	keyset, err := secrets.Generate("")
 	w.ok(err)
@@ -86,8 +87,7 @@ func newWorld(t testing.TB) *world {
 			return nil
 		}}})
 	w.handler, err = api.New(api.Options{
-		Desk: w.desk, Auth: auth.New(s), Log: log, Metrics: observability.NewMetrics(),
-		Ready: observability.NewReadiness(observability.DatabaseParts(func(ctx context.Context) error { return s.Beat(ctx, uuid.Nil, "api") }, s.SchemaCurrent)...),
+		Desk: w.desk, Auth: auth.New(s), Log: log, Metrics: w.metrics,
 	})
 	w.ok(err)
 	w.readDocument()

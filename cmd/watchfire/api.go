@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"sync"
 
@@ -24,7 +23,7 @@ import (
 )
 
 // runAPI serves people, programs and vendors until ctx ends.
-func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
+func runAPI(ctx context.Context) error {
 	p, err := startProcess(ctx, config.API)
 	if err != nil {
 		return err
@@ -47,7 +46,6 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 	}
 	handler, err := api.New(api.Options{
 		Desk: d, Auth: auth.New(p.store), Log: p.log, Metrics: p.metrics,
-		Ready:  observability.NewReadiness(p.readyParts()...),
 		Routes: []func(gin.IRouter){vendors.Register},
 	})
 	if err != nil {
@@ -62,7 +60,7 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { watch.Run(ctx) })
 	defer watching.Wait()
-	return p.serve(ctx, p.config.HTTPAddress, handler)
+	return p.serve(ctx, listener{"the API", "HTTP_ADDRESS", p.config.HTTPAddress, handler}, p.operations(p.readyParts()...))
 }
 
 // readyParts returns what the API needs to be ready: the database, the engine, workers, and no open alarm.

@@ -23,8 +23,8 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		{"api", "serve the API, the hooks and the pages", runAPI},
-		{"worker", "run workflows and activities", runWorker},
+		{"api", "serve the API, the hooks and the pages", logged(config.API, runAPI)},
+		{"worker", "run workflows and activities", logged(config.Worker, runWorker)},
 		{"migrate", "bring the database to this version's schema; with -app-user and APP_DATABASE_PASSWORD, make the application's login", runMigrate},
 		{"user", "add a user and print a new token; see watchfire user -h", runUser},
 		{"secrets", "keygen prints a keyset, extend adds a key to it, rotate seals the credentials with its newest key", runSecrets},
@@ -43,7 +43,11 @@ func commands() []command {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := dispatch(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+	switch err := dispatch(ctx, os.Args[1:], os.Stdout); {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errLogged):
+		os.Exit(1)
+	default:
 		fmt.Fprintln(os.Stderr, "watchfire:", err)
 		os.Exit(1)
 	}
