@@ -30,6 +30,7 @@ type incidentWorkflow struct {
 	room       incident.Room // that the incident takes
 	backed     bool          // see changeStatementsBacked
 	acts       bool          // see changeActsAcknowledge
+	refusals   bool          // see changeRefusalsShown
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -49,6 +50,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	}
 	version := workflow.GetVersion(ctx, changeBounded, workflow.DefaultVersion, messagesCounted)
 	w.backed, w.acts = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeActsAcknowledge)
+	w.refusals = hasChange(ctx, changeRefusalsShown)
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil

@@ -41,6 +41,9 @@ const (
 	// changeDeviceFoundForRuling: a device that was released before anything was done to it is found when it is to be
 	// isolated again. Before, the response authority waited for it for ever.
 	changeDeviceFoundForRuling = "device-found-for-ruling"
+	// changeRefusalsShown: a mailer that refuses our settings while another takes the mails is a task of the incident.
+	// Before, nobody was told.
+	changeRefusalsShown = "refusals-shown"
 )
 
 // Versions of changeBounded.

@@ -25,7 +25,7 @@ import (
 // answer their operator.
 type Ports struct {
 	App, Ops, Worker, Temporal, TemporalUI, Postgres, Twilio, SendGrid, SMTP, SMTPSteering, CrowdStrike int
-	EDR                                                                                            int // the first of the other EDRs', which follow each other
+	EDR                                                                                                 int // the first of the other EDRs', which follow each other
 }
 
 // Options say how to run a stack.

@@ -40,7 +40,7 @@ func startWorld(ctx context.Context, dir, earlier, present string) (*world, erro
 	w.Stack, err = stack.Start(ctx, stack.Options{
 		Dir: dir, Binary: earlier, Pace: 0.05, VendorTimeout: 2 * time.Second, Settle: 3 * time.Second, EDRPollEvery: 200 * time.Millisecond,
 		Settings: []string{"WORKER_HTTP_ADDRESS=127.0.0.1:0"}, // what earlier versions called a worker's OPS_ADDRESS
-		Migrate: func(ctx context.Context, ownerURL string) error { return migrate(ctx, earlier, ownerURL) },
+		Migrate:  func(ctx context.Context, ownerURL string) error { return migrate(ctx, earlier, ownerURL) },
 	})
 	if err != nil {
 		return nil, err
