@@ -97,7 +97,7 @@ func (m *Mail) deliver(ctx context.Context, e notify.Effect, write func(*store.T
 // which nobody would notice otherwise, and ends it when the mailer takes mails again.
 func (m *Mail) tellOperator(ctx context.Context) {
 	for n, to := range m.Routes.routes {
-		refuses, news := m.Routes.standings[n].news()
+		refuses, news := m.Routes.standings[n].takeNews()
 		if !news {
 			continue
 		}
@@ -109,7 +109,7 @@ func (m *Mail) tellOperator(ctx context.Context) {
 			err = m.Effects.Store.EndAlarmAbout(ctx, models.AlarmMailerRefuses, to.Vendor)
 		}
 		if err != nil {
-			m.Routes.standings[n].again()
+			m.Routes.standings[n].keepNews()
 			slog.ErrorContext(ctx, "the operator was not told of a mailer", "vendor", to.Vendor, "error", err.Error())
 		}
 	}
@@ -179,7 +179,7 @@ func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Acceptance, 
 		accepted, err := to.send(ctx, msg)
 		done(mailerFailure(err))
 		r.rests[n].beginIfAsked(err)
-		r.standings[n].note(err)
+		r.standings[n].noteAnswer(err)
 		if !mayTryNextMailer(err) {
 			return accepted, err
 		}
@@ -189,7 +189,7 @@ func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Acceptance, 
 	for _, n := range down { // nobody else took it: a mailer that is down may be up again
 		accepted, err := r.routes[n].send(ctx, msg)
 		r.rests[n].beginIfAsked(err)
-		r.standings[n].note(err)
+		r.standings[n].noteAnswer(err)
 		if !mayTryNextMailer(err) {
 			return accepted, err
 		}
@@ -213,19 +213,19 @@ type standing struct {
 	mu      sync.Mutex
 	refused bool
 	known   bool // from an answer
-	untold  bool
+	pending bool // the operator is to be told
 }
 
-// note takes a mailer's answer.
-func (s *standing) note(err error) {
+// noteAnswer takes a mailer's answer.
+func (s *standing) noteAnswer(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case err == nil:
-		s.untold = s.untold || s.refused || !s.known
+		s.pending = s.pending || s.refused || !s.known
 		s.refused, s.known = false, true
 	case models.ClassOf(err) == models.Config:
-		s.refused, s.known, s.untold = true, true, true
+		s.refused, s.known, s.pending = true, true, true
 	}
 }
 
@@ -235,18 +235,18 @@ func (s *standing) refuses() bool {
 	return s.refused
 }
 
-// news returns what the operator is to be told, once; again makes it news again.
-func (s *standing) news() (refuses, untold bool) {
+// takeNews returns what the operator is to be told, once; keepNews makes it news again.
+func (s *standing) takeNews() (refuses, pending bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	untold, s.untold = s.untold, false
-	return s.refused, untold
+	pending, s.pending = s.pending, false
+	return s.refused, pending
 }
 
-func (s *standing) again() {
+func (s *standing) keepNews() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.untold = true
+	s.pending = true
 }
 
 // rest is the pause that a throttled mailer asked for. Its clock is the process's own, which runs evenly.

@@ -15,7 +15,7 @@ func TestZonesAreThoseThatGoCarries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer carried.Close()
+	defer func() { _ = carried.Close() }()
 	var want []string
 	for _, f := range carried.File {
 		if f.Name != "Factory" && !strings.HasSuffix(f.Name, "/") {

@@ -55,7 +55,7 @@ func logged(part config.Part, run func(context.Context) error) func(context.Cont
 
 // problemsOf returns the errors that an error joins.
 func problemsOf(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only of the error itself: what a wrapper says is not lost
+	joined, ok := err.(interface{ Unwrap() []error }) // only of the error itself: what a wrapper says is not lost
 	if !ok {
 		return []error{err}
 	}
