@@ -25,13 +25,19 @@ type Mail struct {
 	Letter    report.Letterhead
 }
 
+// Sent says how a mail was handed over.
+type Sent struct {
+	// Refused is the vendor of a mailer that refuses our credentials or settings while another one takes the mails, or "".
+	Refused string `json:"refused,omitempty"`
+}
+
 // SendMail composes the message from the published revision it is about and hands it to a mailer, once. It waits for a
 // revision that is on its way into the store.
-func (m *Mail) SendMail(ctx context.Context, in MessageInput) error {
+func (m *Mail) SendMail(ctx context.Context, in MessageInput) (Sent, error) {
 	if err := in.awaitRecorded(ctx, m.Effects.Store); err != nil {
-		return err
+		return Sent{}, err
 	}
-	return m.deliver(ctx, in.Effect(), func(tx *store.Tx, c models.Contact, row store.LedgerRow) (models.OutboundMail, error) {
+	err := m.deliver(ctx, in.Effect(), func(tx *store.Tx, c models.Contact, row store.LedgerRow) (models.OutboundMail, error) {
 		letter, err := in.letter(tx, c, row)
 		if err != nil {
 			return models.OutboundMail{}, err
@@ -44,6 +50,10 @@ func (m *Mail) SendMail(ctx context.Context, in MessageInput) error {
 		}
 		return msg, err
 	})
+	if err != nil || in.Effect().Simulated {
+		return Sent{}, err
+	}
+	return Sent{Refused: m.Routes.refused()}, nil
 }
 
 // SendCheckMail sends a test or a code to a contact, once, apart from any incident.
@@ -83,7 +93,32 @@ func (m *Mail) deliverTo(ctx context.Context, e notify.Effect, read func(*store.
 		},
 		Send: func(ctx context.Context, _ store.LedgerRow) (Acceptance, error) { return routes.send(ctx, msg) },
 	})
+	if err == nil && !e.Simulated {
+		m.tellOperator(ctx)
+	}
 	return err
+}
+
+// tellOperator raises an alarm about each mailer that refuses our credentials or settings while another takes the mails,
+// which nobody would notice otherwise, and ends it when the mailer takes mails again.
+func (m *Mail) tellOperator(ctx context.Context) {
+	for n, to := range m.Routes.routes {
+		refuses, news := m.Routes.standings[n].takeNews()
+		if !news {
+			continue
+		}
+		var err error
+		if refuses {
+			err = m.Effects.Store.RaiseAlarm(ctx, models.Alarm{Kind: models.AlarmMailerRefuses, Subject: to.Vendor,
+				Detail: "the mailer refuses our credentials or settings, and another one takes the mails: correct them"})
+		} else {
+			err = m.Effects.Store.EndAlarmAbout(ctx, models.AlarmMailerRefuses, to.Vendor)
+		}
+		if err != nil {
+			m.Routes.standings[n].keepNews()
+			slog.ErrorContext(ctx, "the operator was not told of a mailer", "vendor", to.Vendor, "error", err.Error())
+		}
+	}
 }
 
 func (m *Mail) compose(l report.Letter, c models.Contact, row store.LedgerRow) (models.OutboundMail, error) {
@@ -108,6 +143,8 @@ type Routes struct {
 	routes   []Route
 	breakers []*gobreaker.TwoStepCircuitBreaker[struct{}] // one per route: open while its mailer is down
 	rests    []*rest                                      // one per route
+
+	standings []*standing // one per route
 }
 
 // A mailer counts as down after this many failures in a row, and is tried again after a while.
@@ -120,7 +157,7 @@ const (
 func NewRoutes(routes ...Route) Routes {
 	r := Routes{routes: routes}
 	for _, to := range routes {
-		r.rests = append(r.rests, &rest{})
+		r.rests, r.standings = append(r.rests, &rest{}), append(r.standings, &standing{})
 		r.breakers = append(r.breakers, gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 			Name: to.Vendor, Timeout: tripFor,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failuresToTrip },
@@ -148,6 +185,7 @@ func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Acceptance, 
 		accepted, err := to.send(ctx, msg)
 		done(mailerFailure(err))
 		r.rests[n].beginIfAsked(err)
+		r.standings[n].noteAnswer(err)
 		if !mayTryNextMailer(err) {
 			return accepted, err
 		}
@@ -157,12 +195,64 @@ func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Acceptance, 
 	for _, n := range down { // nobody else took it: a mailer that is down may be up again
 		accepted, err := r.routes[n].send(ctx, msg)
 		r.rests[n].beginIfAsked(err)
+		r.standings[n].noteAnswer(err)
 		if !mayTryNextMailer(err) {
 			return accepted, err
 		}
 		failed = err
 	}
 	return Acceptance{}, failed
+}
+
+// refused returns the vendor of the first mailer that refuses our credentials or settings, or "".
+func (r Routes) refused() string {
+	for n, to := range r.routes {
+		if r.standings[n].refuses() {
+			return to.Vendor
+		}
+	}
+	return ""
+}
+
+// standing is what is known of our credentials and settings with a mailer. Other failures say nothing of them.
+type standing struct {
+	mu      sync.Mutex
+	refused bool
+	known   bool // from an answer
+	pending bool // the operator is to be told
+}
+
+// noteAnswer takes a mailer's answer.
+func (s *standing) noteAnswer(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err == nil:
+		s.pending = s.pending || s.refused || !s.known
+		s.refused, s.known = false, true
+	case models.ClassOf(err) == models.Config:
+		s.refused, s.known, s.pending = true, true, true
+	}
+}
+
+func (s *standing) refuses() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused
+}
+
+// takeNews returns what the operator is to be told, once; keepNews makes it news again.
+func (s *standing) takeNews() (refuses, pending bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pending, s.pending = s.pending, false
+	return s.refused, pending
+}
+
+func (s *standing) keepNews() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = true
 }
 
 // rest is the pause that a throttled mailer asked for. Its clock is the process's own, which runs evenly.

@@ -1,10 +1,12 @@
 package activities_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 
@@ -23,7 +25,8 @@ func TestADrillWithSimulatedPhonesReachesNoVendor(t *testing.T) {
 		}
 		call := notify.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, o.effect.Contact)
 		call.Simulated = simulated
-		o.ok(o.mail.SendMail(t.Context(), mail))
+		_, err := o.mail.SendMail(t.Context(), mail)
+		o.ok(err)
 		o.ok(o.phone.SendText(t.Context(), text))
 		id, err := o.phone.PlaceCall(t.Context(), activities.CallInput{Effect: call})
 		o.ok(err)
@@ -60,7 +63,7 @@ func TestWhoWasRemovedIsReachedNoMore(t *testing.T) {
 		effect notify.Effect
 		it     func() error
 	}{
-		{mail.Effect(), func() error { return o.mail.SendMail(t.Context(), mail) }},
+		{mail.Effect(), func() error { _, err := o.mail.SendMail(t.Context(), mail); return err }},
 		{text.Effect(), func() error { return o.phone.SendText(t.Context(), text) }},
 		{checked, func() error { return o.mail.SendCheckMail(t.Context(), checked) }},
 		{texted, func() error { return o.phone.SendCheckText(t.Context(), texted) }},
@@ -77,4 +80,59 @@ func TestWhoWasRemovedIsReachedNoMore(t *testing.T) {
 	if len(o.vendor.asked) > 0 {
 		t.Errorf("vendors were asked for %v", o.vendor.asked)
 	}
+}
+
+// locksmith is a mailer that refuses our key while it is told to.
+type locksmith struct{ outside *outside }
+
+func (l *locksmith) Send(context.Context, models.OutboundMail) (string, error) {
+	if l.outside == nil {
+		return "", &models.VendorError{Class: models.Config, Vendor: "first", Op: "send mail", Code: "HTTP 401"}
+	}
+	return l.outside.ask("mail"), nil
+}
+
+func (*locksmith) Lookup(context.Context, models.OutboundMail, time.Time) (string, bool, error) {
+	return "", false, nil
+}
+
+// A first mailer that refuses our key is shown to the incident and to the operator though the second one works, and
+// until the first one takes mails again.
+func TestAMailerThatRefusesOurKeyIsShownWhileAnotherWorks(t *testing.T) {
+	o := newOffice(t)
+	first, second := &locksmith{}, &locksmith{}
+	o.mail.Routes = activities.NewRoutes(activities.Route{Vendor: "first", Mailer: first}, activities.Route{Vendor: "second", Mailer: second})
+	occurrence := 0
+	send := func() (activities.Sent, error) {
+		occurrence++
+		in := o.message(o.effect.Contact, models.ChannelEmail)
+		in.Notification.Purpose, in.Notification.Occurrence = notify.PurposeReminder, occurrence
+		return o.mail.SendMail(t.Context(), in)
+	}
+	shows := func(when string, refused string, alarms ...string) {
+		t.Helper()
+		sent, err := send()
+		o.ok(err)
+		open, err := o.ledger.Store.OpenAlarms(t.Context())
+		o.ok(err)
+		var about []string
+		for _, a := range open {
+			about = append(about, string(a.Kind)+" "+a.Subject)
+		}
+		if sent.Refused != refused || !slices.Equal(about, alarms) {
+			t.Errorf("%s: the mail says that %q refuses, and the alarms are %v", when, sent.Refused, about)
+		}
+	}
+	if _, err := send(); err == nil { // both refuse: the incident shows it by itself
+		t.Error("nobody took the mail, and there is no error")
+	}
+	second.outside = o.vendor
+	shows("the second works", "first", "mailer_refuses first")
+	for range 5 { // the first is passed over for a while
+		shows("still", "first", "mailer_refuses first")
+	}
+	// The operator corrects the key and starts the worker again.
+	first.outside = o.vendor
+	o.mail.Routes = activities.NewRoutes(activities.Route{Vendor: "first", Mailer: first}, activities.Route{Vendor: "second", Mailer: second})
+	shows("the first works", "")
 }

@@ -170,7 +170,7 @@ func TestWhatWasCanceledIsNeverSent(t *testing.T) {
 	for _, in := range []activities.MessageInput{canceled, sent} {
 		o.ok(o.records.CancelEffect(t.Context(), activities.CancelInput{Effect: in.Effect(), Reason: notify.ReasonSuperseded}))
 	}
-	if err := o.mail.SendMail(t.Context(), canceled); err == nil || len(o.vendor.asked) != 1 {
+	if _, err := o.mail.SendMail(t.Context(), canceled); err == nil || len(o.vendor.asked) != 1 {
 		t.Errorf("the vendor was asked for %v; %v", o.vendor.asked, err)
 	}
 	if row := o.row(canceled.Effect()); row.State != notify.EffectCanceled || row.Reason != notify.ReasonSuperseded {

@@ -113,3 +113,32 @@ func TestAnAlertThatShrinksLosesItsMark(t *testing.T) {
 		}
 	}
 }
+
+// An attacker writes the texts of an alert. They cannot have it refused by them, and nobody reads them unclean: the
+// payload keeps them as they came.
+func TestAnAlertIsTakenWhateverItsTextsHold(t *testing.T) {
+	w := newWorld(t)
+	raw := fmt.Sprintf(`{"client":%d,"source":"realtime","finding_id":"f\u202e1","title":"Invoice\u202Efdp.exe\nopened \u0641\u200c\u0642","severity":"high",`+
+		`"detail":"one\u0007\ntwo","hostnames":["ws\u001b17","\u2800"],"indicators":[{"type":"file_name","value":"\u202egpj.exe"}],`+
+		`"occurred_at":"2026-01-02T03:04:05.123456789Z"}`, w.acme.Number)
+	var got struct{ Alert models.Alert }
+	w.must(http.StatusCreated, w.post("analyst", "/api/v1/alerts", raw)).into(t, &got)
+	a := got.Alert
+	if a.Title != "Invoicefdp.exe opened ف\u200cق" || a.Detail != "one\ntwo" || !strings.HasPrefix(a.FindingID, "sha256:") ||
+		fmt.Sprint(a.Hostnames, a.Indicators) != "[ws 17] [{file_name gpj.exe}]" {
+		t.Errorf("reads %+q", fmt.Sprint(a))
+	}
+	var again models.Alert
+	w.must(http.StatusOK, w.get("analyst", "/api/v1/alerts/"+a.ID.String())).into(t, &again)
+	if !again.OccurredAt.Equal(a.OccurredAt) || a.OccurredAt.Nanosecond() != 123456000 {
+		t.Errorf("it occurred at %s, and reads %s", a.OccurredAt, again.OccurredAt)
+	}
+	if kept := w.must(http.StatusOK, w.get("analyst", "/api/v1/alerts/"+a.ID.String()+"/raw")); string(kept.body) != raw {
+		t.Errorf("the payload is %q", kept.body)
+	}
+	var i incident.Incident
+	w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents", map[string]any{"client": w.acme.Number, "alerts": []uuid.UUID{a.ID}})).into(t, &i)
+	if i.Assessment.Title != a.Title {
+		t.Errorf("the incident is titled %+q", i.Assessment.Title)
+	}
+}

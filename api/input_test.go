@@ -98,6 +98,34 @@ func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
 		{"client with an id", "lead", "/api/v1/clients", `{"id":"018f6a5e-0000-7000-8000-000000000001","legal_name":"n","time_zone":"UTC","language":"en","contract":{"start":"2026-01-01T00:00:00Z","end":"2026-12-31T00:00:00Z","plan":"mdr"}}`, 422, "/id"},
 		{"voice without a phone", "lead", "/api/v1/clients/" + number + "/contacts", `{"name":"n","language":"en","severities":["high"],"channels":["voice"]}`, 422, "/phone"},
 		{"phone that is none", "lead", "/api/v1/clients/" + number + "/contacts", `{"name":"n","language":"en","phone":"call me","severities":["high"],"channels":["voice"]}`, 422, "/phone"},
+		{"blank text of zero width", "analyst", at(ref, "comment"), `{"text":"\u200b"}`, 422, "/text"},
+		{"blank note of Braille", "analyst", at(ref, "verify"), `{"gone":true,"note":"\u2800"}`, 422, "/note"},
+		{"blank title of Hangul", "analyst", at(ref, "assess"), `{"title":"\u3164"}`, 422, "/title"},
+		{"blank reason of soft hyphens", "analyst", at(ref, "isolate"), `{"hostname":"h","reason":"\u00ad"}`, 422, "/reason"},
+		{"blank reason of direction", "admin", at(ref, "deny"), `{"approval":"a1","reason":"\u202e"}`, 422, "/reason"},
+		{"title of two lines", "analyst", at(ref, "assess"), `{"title":"a\nb"}`, 422, "/title"},
+		{"asset that turns round", "analyst", at(ref, "assess"), `{"assets":["a","exe.\u202efdp"]}`, 422, "/assets/1"},
+		{"indicator with an escape", "analyst", at(ref, "assess"), `{"indicators":[{"type":"ip","value":"a\u001bb"}]}`, 422, "/indicators/0/value"},
+		{"step with a separator", "analyst", at(ref, "assess"), `{"timeline":[{"at":"2026-01-01T00:00:00Z","text":"a\u2028b"}]}`, 422, "/timeline/0/text"},
+		{"text with a bell", "analyst", at(ref, "comment"), `{"text":"a\u0007b"}`, 422, "/text"},
+		{"text that turns round", "analyst", at(ref, "comment"), `{"text":"a\n\u2067b"}`, 422, "/text"},
+		{"answer of two lines", "analyst", at(ref, "ask-question"), `{"text":"q","answers":["a","b\nc"],"deadline":"2026-12-01T00:00:00Z"}`, 422, "/answers/1"},
+		{"incident with a blank title", "analyst", "/api/v1/incidents", `{"client":` + number + `,"title":"\u2800","severity":"low"}`, 422, "/title"},
+		{"incident with a title of two lines", "analyst", "/api/v1/incidents", `{"client":` + number + `,"title":"a\nb","severity":"low"}`, 422, "/title"},
+		{"alert with an invisible title", "analyst", "/api/v1/alerts", strings.Replace(alert(""), `"t"`, `"\u3164\u202e"`, 1), 422, "/title"},
+		{"alert with an invisible finding", "analyst", "/api/v1/alerts", strings.Replace(alert(""), `"f"`, `"\u200b"`, 1), 422, "/finding_id"},
+		{"client with an invisible name", "lead", "/api/v1/clients", strings.Replace(newClientWith(`"edr":{}`), `"n"`, `"\u3164"`, 1), 422, "/legal_name"},
+		{"client with a name of two lines", "lead", "/api/v1/clients", strings.Replace(newClientWith(`"edr":{}`), `"n"`, `"n\r\nBcc: x"`, 1), 422, "/legal_name"},
+		{"contact with an invisible name", "lead", w.clientPath("contacts"), `{"name":"\u2800","language":"en","severities":["high"],"channels":["email"],"email":"a@b.example"}`, 422, "/name"},
+		{"contact whose role turns round", "lead", w.clientPath("contacts"), `{"name":"n","role":"a\u202eb","language":"en","severities":["high"],"channels":["email"],"email":"a@b.example"}`, 422, "/role"},
+		{"contact of a language without words", "lead", w.clientPath("contacts"), `{"name":"n","language":"fr","severities":["high"],"channels":["email"],"email":"a@b.example"}`, 422, "/language"},
+		{"client of a language without words", "lead", "/api/v1/clients", strings.Replace(newClientWith(`"edr":{}`), `"en"`, `"fr-CA"`, 1), 422, "/language"},
+		{"time zone of the machine", "lead", "/api/v1/clients", strings.Replace(newClientWith(`"edr":{}`), `"UTC"`, `"localtime"`, 1), 422, "/time_zone"},
+		{"time zone in another case", "lead", "/api/v1/clients", strings.Replace(newClientWith(`"edr":{}`), `"UTC"`, `"europe/berlin"`, 1), 422, "/time_zone"},
+		{"time zone of a factory", "lead", "/api/v1/clients", strings.Replace(newClientWith(`"edr":{}`), `"UTC"`, `"Factory"`, 1), 422, "/time_zone"},
+		{"rule whose name turns round", "lead", w.clientPath("response-authority"), `{"rules":[{"name":"a\u202eb","action":"isolated","decision":"ask"}]}`, 422, "/rules/0/name"},
+		{"invisible reason to pause", "lead", w.clientPath("pause-isolation"), `{"reason":"\u200b"}`, 422, "/reason"},
+		{"reason to pause of two lines", "lead", w.clientPath("pause-isolation"), `{"reason":"a\nb"}`, 422, "/reason"},
 		{"incident without anything", "analyst", "/api/v1/incidents", `{"client":` + number + `}`, 422, "/title"},
 		{"alert of nobody", "analyst", "/api/v1/incidents", `{"client":` + number + `,"alerts":["018f6a5e-0000-7000-8000-000000000001"]}`, 404, "/alerts/0"},
 	} {
@@ -221,5 +249,21 @@ func TestTenThousandUnknownFieldsAreAnsweredBriefly(t *testing.T) {
 	again := w.post("analyst", at(ref, "comment"), body)
 	if string(a.body) != string(again.body) {
 		t.Errorf("the same request is answered in another way:\n%s\n%s", a, again)
+	}
+}
+
+// Lines, tabs and joiners are part of how people write.
+func TestTextsOfPeopleAreTaken(t *testing.T) {
+	w := newWorld(t)
+	ref := w.published()
+	for _, body := range []map[string]any{
+		{"title": "می\u200Cخواهم 👩\u200D🚒"}, {"summary": "first\n\tsecond"}, {"title": "Προσοχή 日本 עברית"},
+	} {
+		w.must(http.StatusOK, w.post("analyst", at(ref, "assess"), body))
+	}
+	var now incident.Incident
+	w.must(http.StatusOK, w.get("analyst", at(ref))).into(t, &now)
+	if now.Assessment.Summary != "first\n\tsecond" {
+		t.Errorf("the summary reads %q", now.Assessment.Summary)
 	}
 }

@@ -27,7 +27,6 @@ type Options struct {
 	Auth    *auth.Authenticator
 	Log     *slog.Logger
 	Metrics *observability.Metrics
-	Ready   *observability.Readiness
 	Routes  []func(gin.IRouter) // of other rooms, such as the vendors' hooks
 	UI      string              // origin of the Temporal UI whose pages may have payloads opened; "" for none
 }
@@ -51,7 +50,7 @@ func New(o Options) (http.Handler, error) {
 	if err := v1.Register(r, document, o.Desk, o.Auth, o.Log); err != nil {
 		return nil, err
 	}
-	addHealth(r, o.Ready, o.Metrics)
+	addHealth(r)
 	for _, add := range o.Routes {
 		add(r)
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/observability"
+	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/secrets"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/store/storetest"
@@ -42,6 +43,7 @@ type world struct {
 	desk     *desk.Desk
 	engine   *desktest.Engine
 	logs     *bytes.Buffer
+	metrics  *observability.Metrics
 	doc      *openapi3.T
 	router   routers.Router
 	acme     models.Client
@@ -83,7 +85,7 @@ func (w *world) forgetUses() {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	s, ownerURL := storetest.New(t)
-	w := &world{TB: t, store: s, ownerURL: ownerURL, engine: desktest.New(s, time.Now), logs: &bytes.Buffer{}, users: map[string]models.User{}, tokens: map[string]string{}}
+	w := &world{TB: t, store: s, ownerURL: ownerURL, engine: desktest.New(s, time.Now), logs: &bytes.Buffer{}, metrics: observability.NewMetrics(), users: map[string]models.User{}, tokens: map[string]string{}}
 	sealing, err := secrets.Generate("")
 	w.ok(err)
 	keys, err := secrets.OpenPayloadKeys(sealing, "")
@@ -113,7 +115,9 @@ func (w *world) serve() {
 	w.ok(err)
 	box, err := secrets.OpenBox(keyset, "", "")
 	w.ok(err)
-	w.desk = desk.New(w.store, w.engine, desk.Options{UpdateWait: time.Minute, Log: log, PhoneCountries: w.countries, EDR: desk.EDROptions{
+	words, err := report.LoadLanguages("Nordlicht SOC")
+	w.ok(err)
+	w.desk = desk.New(w.store, w.engine, desk.Options{UpdateWait: time.Minute, Log: log, PhoneCountries: w.countries, HasLanguage: words.Has, EDR: desk.EDROptions{
 		Products: []models.EDRProduct{{
 			Vendor: "crowdstrike", Title: "CrowdStrike Falcon", DefaultURL: "https://api.crowdstrike.com", Hosts: []string{"crowdstrike.com"},
 			Fields: []models.EDRField{{Name: "client_id"}, {Name: "client_secret", Secret: true}},
@@ -125,9 +129,7 @@ func (w *world) serve() {
 			return nil
 		}}, Payloads: w.payloads})
 	w.handler, err = api.New(api.Options{
-		Desk: w.desk, Auth: auth.New(w.store), Log: log, Metrics: observability.NewMetrics(),
-		Ready: observability.NewReadiness(observability.DatabaseParts(func(ctx context.Context) error { return w.store.Beat(ctx, uuid.Nil, "api") }, w.store.SchemaCurrent)...),
-		UI:    "https://temporal.soc.example",
+		Desk: w.desk, Auth: auth.New(w.store), Log: log, Metrics: w.metrics, UI: "https://temporal.soc.example",
 	})
 	w.ok(err)
 }

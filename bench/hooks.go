@@ -185,7 +185,7 @@ var reportsTaken = regexp.MustCompile(`watchfire_http_requests_total\{operation=
 
 // reportRequests returns how many requests with reports on mails the API has taken so far.
 func (a *arena) reportRequests(ctx context.Context) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.stack.Dev.App+"/metrics", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.stack.Dev.Ops+"/metrics", nil)
 	if err != nil {
 		return 0, err
 	}

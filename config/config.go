@@ -34,11 +34,11 @@ type Config struct {
 	TemporalTLS                                                                           string
 	TemporalCAFile, TemporalCertFile, TemporalKeyFile, TemporalServerName, TemporalAPIKey string
 
-	HTTPAddress       string
-	WorkerHTTPAddress string
-	PublicURL         *url.URL
-	Provider          string // by whose name every mail, text and call introduces itself
-	LogLevel          string
+	HTTPAddress string
+	OpsAddress  string // of health and metrics, for the operator alone
+	PublicURL   *url.URL
+	Provider    string // by whose name every mail, text and call introduces itself
+	LogLevel    string
 
 	TwilioAccountSID, TwilioAuthToken, TwilioSecondAuthToken, TwilioFrom string
 	TwilioURL                                                            *url.URL
@@ -259,7 +259,7 @@ func settings() []setting {
 		{"TEMPORAL_TLS_SERVER_NAME", "", "the name in the certificate of Temporal's frontend, if it is not the host of TEMPORAL_ADDRESS", false, nil, text(func(c *Config) *string { return &c.TemporalServerName })},
 		{"TEMPORAL_API_KEY", "", "an API key of Temporal, if it wants one; needs TLS", true, nil, text(func(c *Config) *string { return &c.TemporalAPIKey })},
 		{"HTTP_ADDRESS", ":8080", "host and port at which the API listens", false, nil, text(func(c *Config) *string { return &c.HTTPAddress })},
-		{"WORKER_HTTP_ADDRESS", ":8081", "host and port at which the worker answers /healthz, /readyz and /metrics", false, nil, text(func(c *Config) *string { return &c.WorkerHTTPAddress })},
+		{"OPS_ADDRESS", "127.0.0.1:8081", "host and port at which this process answers /healthz, /readyz and /metrics; each process on a machine needs its own", false, nil, text(func(c *Config) *string { return &c.OpsAddress })},
 		{"PUBLIC_BASE_URL", "", "the address at which clients and vendors reach the API: scheme and host", false, both, origin(func(c *Config) **url.URL { return &c.PublicURL })},
 		{"PROVIDER_NAME", "", "the name by which mails, texts and calls introduce themselves, such as Nordlicht SOC", false, both, providerName},
 		{"LOG_LEVEL", "info", "debug, info, warn or error", false, nil, text(func(c *Config) *string { return &c.LogLevel })},

@@ -3,7 +3,7 @@ package desk
 import (
 	"cmp"
 	"context"
-	"unicode/utf8"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -16,9 +16,7 @@ import (
 // is cut, and Truncated says so. Client, source and finding id identify an alert; the same key again gives the same
 // outcome. NotFound: the client does not exist. TooMany: the client's share is used up, and nothing was kept.
 func (d *Desk) ReceiveAlert(ctx context.Context, u models.User, a models.Alert, raw []byte, key string) (models.Alert, store.AlertOutcome, error) {
-	if utf8.RuneCountInString(a.FindingID) > maxFindingID {
-		a.FindingID = hashOf([]byte(a.FindingID))
-	}
+	a.FindingID = boundFindingID(a.FindingID)
 	return d.receiveAlert(ctx, u, boundAlert(a), raw, key)
 }
 
@@ -55,6 +53,7 @@ func (d *Desk) takeAlert(ctx context.Context, u models.User, a models.Alert, raw
 		if a.OccurredAt.IsZero() {
 			a.OccurredAt = a.ReceivedAt
 		}
+		a.OccurredAt = a.OccurredAt.Truncate(time.Microsecond) // as the database keeps it
 		a, outcome, err = tx.ReceiveAlert(a, raw, request)
 		return err
 	})

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -40,7 +41,7 @@ func (d *Desk) DraftAuthority(ctx context.Context, u models.User, number int, a 
 	if err := auth.Allow("draft-response-authority", u.Role); err != nil {
 		return made, err
 	}
-	if err := a.Check(); err != nil {
+	if err := cmp.Or(a.Check(), models.CheckTexts(a)); err != nil {
 		return made, err
 	}
 	draft := authorityContent(a)

@@ -22,7 +22,7 @@ func (d *Desk) CreateClient(ctx context.Context, u models.User, c models.Client,
 	if err != nil {
 		return models.Client{}, err
 	}
-	if c, err = completeTerms(c); err != nil {
+	if c, err = d.completeTerms(c); err != nil {
 		return models.Client{}, err
 	}
 	if err := checkEDR(c.EDR); err != nil {
@@ -41,7 +41,7 @@ func (d *Desk) UpdateClient(ctx context.Context, u models.User, c models.Client)
 	if err := auth.Allow("update-client", u.Role); err != nil {
 		return models.Client{}, err
 	}
-	c, err := completeTerms(c)
+	c, err := d.completeTerms(c)
 	if err != nil {
 		return models.Client{}, err
 	}
@@ -61,19 +61,19 @@ func (d *Desk) UpdateClient(ctx context.Context, u models.User, c models.Client)
 }
 
 // completeTerms gives a client's open terms their defaults, and checks the terms.
-func completeTerms(c models.Client) (models.Client, error) {
+func (d *Desk) completeTerms(c models.Client) (models.Client, error) {
 	c.Policy = withPolicyDefaults(c.Policy)
 	if c.Business == nil {
 		c.Business = models.OfficeHours()
 	}
 	c.Contract.Start, c.Contract.End = c.Contract.Start.UTC(), c.Contract.End.UTC()
-	if err := requireText("/legal_name", c.LegalName); err != nil {
+	if err := cmp.Or(requireText("/legal_name", c.LegalName), models.CheckTexts(c)); err != nil {
 		return c, err
 	}
-	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "Local" {
-		return c, models.InvalidField("/time_zone", "is not an IANA time zone")
+	if !isTimeZone(c.TimeZone) {
+		return c, models.InvalidField("/time_zone", "is not an IANA time zone such as Europe/Berlin")
 	}
-	if err := checkLanguage(c.Language); err != nil {
+	if err := d.checkLanguage(c.Language); err != nil {
 		return c, err
 	}
 	if err := c.Business.Check("/business_hours"); err != nil {
@@ -195,7 +195,7 @@ func (d *Desk) switchIsolation(ctx context.Context, u models.User, number int, o
 		return now, err
 	}
 	s.Side, s.By = u.Role.Side(), u.ID
-	if err := s.Check(); err != nil {
+	if err := cmp.Or(s.Check(), models.CheckTexts(s)); err != nil {
 		return now, err
 	}
 	err = d.changeSettings(ctx, u, number, operation, func(tx *store.Tx) (_ string, fields []string, err error) {

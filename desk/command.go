@@ -138,6 +138,9 @@ func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Refer
 	if err := incident.CheckNew(c); err != nil {
 		return 0, nil, err
 	}
+	if err := models.CheckTexts(c); err != nil { // at the door alone: a workflow takes what older versions let in
+		return 0, nil, err
+	}
 	if err := d.useCommand(ctx, u, ref, c.Name()); err != nil {
 		return 0, nil, err
 	}

@@ -1,8 +1,8 @@
 package desk
 
 import (
+	"cmp"
 	"context"
-	"strings"
 
 	"github.com/google/uuid"
 	"golang.org/x/text/language"
@@ -109,7 +109,7 @@ func tellOfContact(tx *store.Tx, u models.User, operation string, before, after 
 
 // checkContact returns the contact with its mail address in its one form, or Invalid with the field at fault.
 func (d *Desk) checkContact(c models.Contact) (models.Contact, error) {
-	if err := requireText("/name", c.Name); err != nil {
+	if err := cmp.Or(requireText("/name", c.Name), models.CheckTexts(c)); err != nil {
 		return c, err
 	}
 	for _, need := range []struct {
@@ -120,7 +120,7 @@ func (d *Desk) checkContact(c models.Contact) (models.Contact, error) {
 			return c, models.InvalidField(need.pointer, "is required for the channel %s", need.channel)
 		}
 	}
-	if err := checkLanguage(c.Language); err != nil {
+	if err := d.checkLanguage(c.Language); err != nil {
 		return c, err
 	}
 	if c.Email != "" {
@@ -136,18 +136,22 @@ func (d *Desk) checkContact(c models.Contact) (models.Contact, error) {
 	return c, c.Hours.Check("/hours")
 }
 
-// requireText refuses a text of nothing but space.
+// requireText refuses a text that shows nothing.
 func requireText(pointer, s string) error {
-	if strings.TrimSpace(s) == "" {
+	if models.IsBlank(s) {
 		return models.InvalidField(pointer, "must not be blank")
 	}
 	return nil
 }
 
-// checkLanguage checks that a language is a BCP 47 tag of known parts.
-func checkLanguage(tag string) error {
+// checkLanguage checks that a language is a BCP 47 tag of known parts, and one in which there are words for clients:
+// whoever asked for another would read English, and nobody would know why.
+func (d *Desk) checkLanguage(tag string) error {
 	if _, err := language.Parse(tag); err != nil {
 		return models.InvalidField("/language", "is not a BCP 47 language tag")
+	}
+	if d.speaks != nil && !d.speaks(tag) {
+		return models.InvalidField("/language", "is a language that this installation has no words in")
 	}
 	return nil
 }

@@ -51,6 +51,8 @@ type Options struct {
 	Payloads   PayloadOpener // nil opens none
 	// PhoneCountries are the countries whose numbers a contact may have, as CheckCountries takes them; none are all.
 	PhoneCountries []string
+	// HasLanguage reports whether clients can be written to in a language, a BCP 47 tag; nil means in every one.
+	HasLanguage func(tag string) bool
 }
 
 // Desk takes the requests of people. Its methods may be used from several goroutines. Errors for people are
@@ -63,6 +65,7 @@ type Desk struct {
 	edr        EDROptions
 	payloads   PayloadOpener
 	countries  []string
+	speaks     func(tag string) bool
 	clients    sync.Map // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
 	refusals   Refusals
 	restsUntil atomic.Int64 // nanoseconds of Unix time; see engineRests
@@ -70,7 +73,7 @@ type Desk struct {
 
 // New makes a Desk over the database and the engine.
 func New(s *store.Store, t Temporal, o Options) *Desk {
-	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, log: o.Log, edr: o.EDR, payloads: o.Payloads, countries: o.PhoneCountries}
+	d := &Desk{store: s, temporal: t, wait: o.UpdateWait, log: o.Log, edr: o.EDR, payloads: o.Payloads, speaks: o.HasLanguage, countries: o.PhoneCountries}
 	if d.wait <= 0 {
 		d.wait = defaultUpdateWait
 	}

@@ -193,6 +193,8 @@ func completeOpening(tx *store.Tx, in OpenIncidentRequest) (incident.Opened, err
 		o.Alerts = []uuid.UUID{}
 	}
 	switch {
+	case models.CheckTexts(in) != nil:
+		return o, models.CheckTexts(in)
 	case o.Severity != "" && !o.Severity.IsValid():
 		return o, models.InvalidField("/severity", "is not a severity")
 	case o.Exercise != models.ExerciseNone && o.Exercise != models.ExerciseOrdinary:
@@ -214,7 +216,7 @@ func completeOpening(tx *store.Tx, in OpenIncidentRequest) (incident.Opened, err
 			return o, err
 		}
 		if n == 0 {
-			title = a.Title
+			title = models.CleanLine(a.Title, models.MaxTitle) // an alert may be older than the rules for its texts
 		}
 		severity = worseSeverity(severity, a.Severity)
 	}

@@ -6,12 +6,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
@@ -75,11 +75,14 @@ func ReadOCSF(raw []byte) models.Alert {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	err := dec.Decode(&e)
 	a := models.Alert{
-		FindingID: readFindingID(e.Finding.UID), Title: readTitle(e), Detail: cleanText(firstText(e.Finding.Desc, e.Message)),
+		FindingID: boundFindingID(strings.TrimSpace(e.Finding.UID)), Title: readTitle(e), Detail: models.CleanText(firstText(e.Finding.Desc, e.Message)),
 		Severity: readSeverity(e.SeverityID), Techniques: readTechniques(e), Indicators: readIndicators(e), Hostnames: readHostnames(e),
 		OccurredAt: readTime(e.Time),
 	}
 	a.Problem = explainUnreadable(e, err)
+	if a.Problem == "" {
+		a.Problem = explainAmbiguous(raw)
+	}
 	if a.Problem != "" {
 		a.FindingID = hashOf(raw)
 	}
@@ -98,17 +101,10 @@ func explainUnreadable(e ocsfEvent, err error) string {
 		return "it has no class_uid, so it is not an OCSF event"
 	case e.ClassUID.String() != strconv.Itoa(detectionFinding):
 		return "class_uid is not 2004 (Detection Finding)"
-	case cleanText(e.Finding.UID) == "":
+	case models.IsBlank(e.Finding.UID):
 		return "it has no finding_info.uid"
 	}
 	return ""
-}
-
-func readFindingID(uid string) string {
-	if clean := cleanText(uid); len(clean) <= maxFindingID {
-		return clean
-	}
-	return hashOf([]byte(uid)) // two long ids must not become the same by being cut
 }
 
 // hashOf returns the finding id of an alert whose source gave none that can be kept.
@@ -117,8 +113,63 @@ func hashOf(b []byte) string {
 	return "sha256:" + hex.EncodeToString(h[:])
 }
 
+// explainAmbiguous returns which member two readers of an event would read differently, or "": one that is given twice,
+// or whose name is written in another case. encoding/json takes the last of them, and every case; what an event has
+// besides the members that are read here is not judged.
+func explainAmbiguous(raw []byte) string {
+	return findAmbiguous(json.NewDecoder(bytes.NewReader(raw)), reflect.TypeFor[ocsfEvent](), "")
+}
+
+// findAmbiguous reads one value, which is to become one of a type; nil for one that is not read.
+func findAmbiguous(dec *json.Decoder, as reflect.Type, at string) (problem string) {
+	open, err := dec.Token()
+	if _, more := open.(json.Delim); err != nil || !more {
+		return ""
+	}
+	seen := map[string]bool{}
+	for n := 0; dec.More() && problem == ""; n++ {
+		name, below := strconv.Itoa(n), as
+		if open == json.Delim('{') {
+			token, err := dec.Token()
+			if err != nil {
+				return ""
+			}
+			name, _ = token.(string)
+			known := ""
+			known, below = memberOf(as, name)
+			switch {
+			case known != "" && known != name:
+				return "the member " + at + known + " is written in another case"
+			case known != "" && seen[name]:
+				return "the member " + at + known + " is given twice"
+			}
+			seen[name] = true
+		} else if as != nil && as.Kind() == reflect.Slice {
+			below = as.Elem()
+		}
+		problem = findAmbiguous(dec, below, at+name+".")
+	}
+	if problem == "" {
+		_, _ = dec.Token() // the end; that the event is valid JSON is known
+	}
+	return problem
+}
+
+// memberOf returns the name and the type of the field that encoding/json would write a member to, "" for none.
+func memberOf(as reflect.Type, name string) (string, reflect.Type) {
+	if as == nil || as.Kind() != reflect.Struct {
+		return "", nil
+	}
+	for n := range as.NumField() {
+		if known := as.Field(n).Tag.Get("json"); strings.EqualFold(known, name) {
+			return known, as.Field(n).Type
+		}
+	}
+	return "", nil
+}
+
 func readTitle(e ocsfEvent) string {
-	return firstText(cleanText(oneLine(e.Finding.Title)), cleanText(oneLine(e.Message)), noTitle)
+	return firstText(cleanLine(e.Finding.Title), cleanLine(e.Message), noTitle)
 }
 
 func readSeverity(id json.Number) models.Severity {
@@ -150,7 +201,7 @@ func readTechniques(e ocsfEvent) []string {
 func readIndicators(e ocsfEvent) []models.Indicator {
 	found := []models.Indicator{}
 	add := func(kind, value string) {
-		if value = cleanText(oneLine(value)); value != "" && kind != "" {
+		if kind != "" {
 			found = append(found, models.Indicator{Type: kind, Value: value})
 		}
 	}
@@ -195,10 +246,7 @@ func readHostnames(e ocsfEvent) []string {
 	for _, v := range e.Evidences {
 		names = append(names, v.Device.Hostname, v.Source.Hostname)
 	}
-	for n := range names {
-		names[n] = cleanText(oneLine(names[n]))
-	}
-	return slices.DeleteFunc(names, func(s string) bool { return s == "" })
+	return names
 }
 
 // readTime reads a time in milliseconds, or in seconds when it would otherwise lie before 1973.
@@ -213,18 +261,6 @@ func readTime(n json.Number) time.Time {
 	}
 	return time.UnixMilli(int64(f)).UTC()
 }
-
-// cleanText makes a text fit to store and show: valid, without control characters and blanks around it.
-func cleanText(s string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD")))
-}
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func firstText(texts ...string) string {
 	for _, s := range texts {

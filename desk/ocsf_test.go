@@ -76,6 +76,45 @@ func TestSeveritiesAreTranslated(t *testing.T) {
 	}
 }
 
+func TestAMemberThatCanBeReadTwoWaysIsMarked(t *testing.T) {
+	for body, problem := range map[string]string{
+		`{"class_uid":2004,"severity_id":5,"severity_id":1,"finding_info":{"uid":"u","title":"t"}}`:                         "severity_id is given twice",
+		`{"class_uid":2004,"severity_id":5,"Severity_ID":1,"finding_info":{"uid":"u","title":"t"}}`:                         "severity_id is written in another case",
+		`{"class_uid":2004,"SEVERITY_ID":1,"finding_info":{"uid":"u","title":"t"}}`:                                         "severity_id is written in another case",
+		`{"class_uid":2004,"\u017feverity_id":1,"finding_info":{"uid":"u","title":"t"}}`:                                    "severity_id is written in another case",
+		`{"class_uid":2004,"finding_info":{"uid":"u","title":"t","uid":"v"}}`:                                               "finding_info.uid is given twice",
+		`{"class_uid":2004,"finding_info":{"uid":"u"},"finding_info":{"uid":"v"}}`:                                          "finding_info is given twice",
+		`{"class_uid":2004,"finding_info":{"uid":"u"},"evidences":[{},{"src_endpoint":{"ip":"192.0.2.1","IP":"x"}}]}`:       "evidences.1.src_endpoint.ip is written in another case",
+		`{"class_uid":2004,"finding_info":{"uid":"u"},"unmapped":{"Time":"a","time":"b","time":"c"},"Other":1}`:             "",
+		`{"class_uid":2004,"finding_info":{"uid":"u"},"observables":[{"type_id":1,"value":"a"},{"type_id":1,"value":"b"}]}`: "",
+	} {
+		a := desk.ReadOCSF([]byte(body))
+		if !strings.Contains(a.Problem, problem) || problem == "" && a.Problem != "" {
+			t.Errorf("%s: problem %q, want %q", body, a.Problem, problem)
+		}
+		if problem != "" && !strings.HasPrefix(a.FindingID, "sha256:") {
+			t.Errorf("%s: taken as the finding %s", body, a.FindingID)
+		}
+	}
+}
+
+func TestTheTextsOfAFindingAreCleaned(t *testing.T) {
+	a := desk.ReadOCSF([]byte(`{"class_uid":2004,"finding_info":{"uid":"u","title":"Invoice\u202efdp.exe\nopened","desc":"one\u0007\ntwo\u2066"},
+		"device":{"hostname":"ws\u202e17"},"resources":[{"hostname":"\u200b"}],"observables":[{"type_id":7,"value":"\u202egpj.exe"},{"type_id":7,"value":"\u2800"}]}`))
+	want := models.Alert{
+		FindingID: "u", Title: "Invoicefdp.exe opened", Detail: "one\ntwo", Severity: models.SeverityLow, Techniques: []string{},
+		Indicators: []models.Indicator{{Type: "file_name", Value: "gpj.exe"}}, Hostnames: []string{"ws17"},
+	}
+	if !reflect.DeepEqual(a, want) {
+		t.Errorf("got  %+v\nwant %+v", a, want)
+	}
+	for _, uid := range []string{`a\u202eb`, `ab\u0000`} {
+		if other := desk.ReadOCSF([]byte(`{"class_uid":2004,"finding_info":{"uid":"` + uid + `"}}`)); !strings.HasPrefix(other.FindingID, "sha256:") {
+			t.Errorf("%s became the finding %q", uid, other.FindingID)
+		}
+	}
+}
+
 func TestTwoLongFindingIDsStayTwo(t *testing.T) {
 	id := func(end string) string {
 		return desk.ReadOCSF([]byte(`{"class_uid":2004,"finding_info":{"uid":"` + strings.Repeat("a", 600) + end + `"}}`)).FindingID

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -187,7 +188,7 @@ func (d *Desk) GoLiveNow(ctx context.Context, u models.User, number int, despite
 	if err := auth.Allow("go-live", u.Role); err != nil {
 		return now, err
 	}
-	if err := models.CheckText("/despite", despite, 300, false); err != nil {
+	if err := cmp.Or(models.CheckText("/despite", despite, 300, false), models.CheckTexts(map[string]string{"despite": despite})); err != nil {
 		return now, err
 	}
 	g, err := d.GoLive(ctx, u, number)

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -65,9 +66,14 @@ func (d *Desk) InviteUser(ctx context.Context, u models.User, number int, invite
 	return a, secret, expires, nil
 }
 
+// requireName refuses a name that shows nothing, or is more than one line of text.
+func requireName(name string) error {
+	return cmp.Or(requireText("/name", name), models.CheckTexts(map[string]string{"name": name}))
+}
+
 // checkUser returns a new user of the client with a number, or of the SOC, with the mail address in its one form.
 func checkUser(number int, u models.User) (models.User, error) {
-	if err := requireText("/name", u.Name); err != nil {
+	if err := requireName(u.Name); err != nil {
 		return u, err
 	}
 	if u.Email == "" {
@@ -160,7 +166,7 @@ func (d *Desk) inOwnLogin(ctx context.Context, u models.User) store.Scope {
 // CreateToken makes a token of the sender's own, whom an invitation may have named, and uses that up. The secret it returns
 // is never shown again. Conflict: the sender has a token of this name, or as many as there may be.
 func (d *Desk) CreateToken(ctx context.Context, p models.Principal, name string, days int) (t models.Token, secret string, err error) {
-	if err := requireText("/name", name); err != nil {
+	if err := requireName(name); err != nil {
 		return t, "", err
 	}
 	if err := CheckTokenDays(days); err != nil {
@@ -241,7 +247,7 @@ func (d *Desk) CreateServiceToken(ctx context.Context, u models.User, number int
 }
 
 func checkServiceToken(name string, operations []string, days int) error {
-	if err := requireText("/name", name); err != nil {
+	if err := requireName(name); err != nil {
 		return err
 	}
 	for _, name := range operations {

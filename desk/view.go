@@ -26,7 +26,7 @@ func (d *Desk) Incident(ctx context.Context, u models.User, ref models.Reference
 	})
 }
 
-// Incidents lists incidents the user may see, the last changed first. Users of the client see title and severity of the
+// Incidents lists incidents the user may see, the last opened first. Users of the client see title and severity of the
 // latest published revision.
 func (d *Desk) Incidents(ctx context.Context, u models.User, f store.IncidentFilter, p PageRequest) (Page[store.IncidentRow], error) {
 	f.PublishedOnly = f.PublishedOnly || u.Role.Side() != models.SideSOC
@@ -35,7 +35,7 @@ func (d *Desk) Incidents(ctx context.Context, u models.User, f store.IncidentFil
 			return tx.Incidents(f, after, limit)
 		},
 		func(i store.IncidentRow) string {
-			return store.Cursor{At: i.UpdatedAt, ID: string(i.Reference)}.String()
+			return store.Cursor{At: i.OpenedAt, ID: string(i.Reference)}.String()
 		})
 }
 

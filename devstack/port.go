@@ -18,15 +18,27 @@ const (
 )
 
 // FreePort returns a TCP port of 127.0.0.1 that nothing listens on. Another
-// process may still take it before the caller does.
+// process may still take it before the caller does; HoldPort keeps it from that.
 func FreePort() (int, error) {
+	port, release, err := HoldPort()
+	if err == nil {
+		release()
+	}
+	return port, err
+}
+
+// HoldPort returns a TCP port of 127.0.0.1 that nothing listens on, and listens
+// on it itself until release is called, right before its server starts. It may be
+// called again.
+func HoldPort() (port int, release func(), err error) {
 	for range portTries {
 		port := firstFreePort + rand.IntN(lastFreePort-firstFreePort)
-		if listenOnce(port) == nil {
-			return port, nil
+		listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", loopback(port))
+		if err == nil {
+			return port, func() { _ = listener.Close() }, nil // the only error is that it is closed
 		}
 	}
-	return 0, fmt.Errorf("no TCP port between %d and %d is free on 127.0.0.1: stop programs that listen there", firstFreePort, lastFreePort)
+	return 0, nil, fmt.Errorf("no TCP port between %d and %d is free on 127.0.0.1: stop programs that listen there", firstFreePort, lastFreePort)
 }
 
 // CheckPortFree returns nil when a server can listen on the port of 127.0.0.1,

@@ -36,3 +36,20 @@ func TestCheckPortFreeNamesPortAndSetting(t *testing.T) {
 		}
 	}
 }
+
+// Nothing else can take a port that is held, until its server starts.
+func TestAHeldPortIsTakenUntilItIsReleased(t *testing.T) {
+	port, release, err := devstack.HoldPort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if devstack.CheckPortFree(port, "HTTP_ADDRESS") == nil {
+		t.Error("another part can take the port")
+	}
+	release()
+	if err := devstack.CheckPortFree(port, "HTTP_ADDRESS"); err != nil {
+		t.Error(err)
+	}
+	release()
+}

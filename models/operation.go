@@ -20,6 +20,7 @@ const (
 	AlarmWorkerLost       AlarmKind = "worker_lost"       // a worker went silent without stopping
 	AlarmCanary           AlarmKind = "canary"            // a worker that runs does not bring its canary workflow to an end
 	AlarmEngineDown       AlarmKind = "engine_down"       // Temporal does not answer
+	AlarmMailerRefuses    AlarmKind = "mailer_refuses"    // a mailer refuses our credentials or settings, and another takes the mails
 )
 
 // Alarm is something that is wrong with the system, for its operator. It holds no data of a client but a reference.

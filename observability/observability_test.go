@@ -129,3 +129,15 @@ func TestAQueueNeedsAWorkerThatPolls(t *testing.T) {
 		}
 	}
 }
+
+func TestOperationsAnswersTheOperator(t *testing.T) {
+	failing := observability.Part{Name: "database", Check: func(context.Context) error { return errors.New("down") }}
+	h := observability.Operations(observability.NewReadiness(failing), observability.NewMetrics())
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 503, "/metrics": 200, "/": 404, "/api/v1/incidents": 404} {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		if rec.Code != want {
+			t.Errorf("%s answers %d, want %d", path, rec.Code, want)
+		}
+	}
+}

@@ -327,3 +327,20 @@ func TestManyAlarmsHideNoNewOne(t *testing.T) {
 		t.Errorf("by webhook %+v, by mail %+v, want that the engine is down and answers again", w.webhook, w.mails)
 	}
 }
+
+// Whoever sends mails knows whether a mailer takes our key; the reconciler does not, and leaves the alarm alone for a day.
+func TestAnAlarmAboutAMailerIsNotTheReconcilersToEnd(t *testing.T) {
+	w := newWatch(t)
+	alarm := models.Alarm{Kind: models.AlarmMailerRefuses, Subject: "sendgrid", Detail: "d"}
+	w.ok(w.Store.RaiseAlarm(t.Context(), alarm))
+	w.wantOpen("right away", "mailer_refuses sendgrid")
+	w.owner("update operator_alarms set last_seen = now() - $1::interval", "23 hours")
+	w.wantOpen("some hours later", "mailer_refuses sendgrid")
+	w.ok(w.Store.EndAlarmAbout(t.Context(), models.AlarmMailerRefuses, "another"))
+	w.wantOpen("another works", "mailer_refuses sendgrid")
+	w.ok(w.Store.EndAlarmAbout(t.Context(), models.AlarmMailerRefuses, "sendgrid"))
+	w.wantOpen("it works")
+	w.ok(w.Store.RaiseAlarm(t.Context(), alarm))
+	w.owner("update operator_alarms set last_seen = now() - $1::interval", "25 hours")
+	w.wantOpen("after a day without a word")
+}

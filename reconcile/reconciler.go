@@ -402,6 +402,9 @@ func (p *pass) endAlarms(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
+// unsureAfter is how long after it was last seen an alarm that others raise is over by itself.
+const unsureAfter = 24 * time.Hour
+
 // hasJudged reports whether this pass looked at what an alarm is about.
 func (p *pass) hasJudged(a models.Alarm) bool {
 	switch a.Kind {
@@ -409,6 +412,8 @@ func (p *pass) hasJudged(a models.Alarm) bool {
 		return p.workersKnown
 	case models.AlarmEngineDown:
 		return p.engineAnswers
+	case models.AlarmMailerRefuses: // a worker that sends mails ends it; after a day without a word nobody knows
+		return p.now.Sub(a.LastSeen) > unsureAfter
 	case models.AlarmReferenceSkipped: // it is over as soon as the operator was told
 		return true
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
@@ -38,7 +39,7 @@ func maskPhone(s string) string {
 func (d *draft) contactRows(changes []ContactChange) (rows []row) {
 	for _, c := range changes {
 		d.changeBy(c)
-		label := Defang(OneLine(c.Name, 100))
+		label := Defang(models.CleanLine(c.Name, 100))
 		if label == "" {
 			label = d.write("label/contact")
 		}

@@ -3,21 +3,32 @@ package report
 import (
 	"regexp"
 	"strings"
-	"unicode"
 )
+
+// label are the characters of a part of a name: names may hold accents, emoji and joiners.
+const label = `[\pL\pM\pN\p{So}\x{200C}\x{200D}_-]`
 
 var (
 	web    = regexp.MustCompile(`(?i)\b(h)(tt)(ps?)(:)`)
 	scheme = regexp.MustCompile(`[\pL\pN+._-]*://`)
-	dotted = regexp.MustCompile(`[\pL\pM\pN\p{So}_-]+(?:\.[\pL\pM\pN\p{So}_-]+)+`) // names may hold accents and emoji
+	script = regexp.MustCompile(`(?i)\b(javascript|vbscript|data|file)(\s*):`) // run or open something without ://
+	share  = regexp.MustCompile(`(\[?)(\\{2,})(\]?)`)                          // \\host\share: opening it gives away a password's hash
+	dotted = regexp.MustCompile(label + `+(?:\.` + label + `+)+`)
 	mailTo = regexp.MustCompile(`([\pL\pN._%+-])@([\pL\pN-]+(?:\[?\.\]?))`)
 )
 
 // Defang makes addresses in a text harmless: no reader and no mail program can follow them by accident. It writes
-// hxxp for http, [:] after other schemes, [.] for the dots of names and numbers, and [@] in mail addresses. Defanging
-// twice is the same as once.
+// hxxp for http, [:] after other schemes, [\\] before the host of a Windows share, [.] for the dots of names and numbers,
+// and [@] in mail addresses. Defanging twice is the same as once.
 func Defang(s string) string {
 	s = web.ReplaceAllString(s, "${1}xx${3}${4}")
+	s = script.ReplaceAllString(s, "$1$2[:]")
+	s = share.ReplaceAllStringFunc(s, func(slashes string) string {
+		if slashes[0] == '[' && strings.HasSuffix(slashes, "]") {
+			return slashes
+		}
+		return share.ReplaceAllString(slashes, "$1[$2]$3")
+	})
 	s = scheme.ReplaceAllStringFunc(s, func(name string) string {
 		if strings.EqualFold(name, "hxxp://") || strings.EqualFold(name, "hxxps://") {
 			return name
@@ -26,20 +37,4 @@ func Defang(s string) string {
 	})
 	s = dotted.ReplaceAllStringFunc(s, func(name string) string { return strings.ReplaceAll(name, ".", "[.]") })
 	return mailTo.ReplaceAllString(s, "$1[@]$2")
-}
-
-// OneLine makes a text fit for a header or a heading: control characters, line and paragraph separators and
-// direction marks become spaces, and it is cut after limit runes.
-func OneLine(s string, limit int) string {
-	clean := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, s)
-	clean = strings.Join(strings.Fields(clean), " ")
-	if runes := []rune(clean); len(runes) > limit {
-		return string(runes[:limit-1]) + "…"
-	}
-	return clean
 }

@@ -25,6 +25,8 @@ var hostile = map[string]string{
 	"other line ends":    "a\u2028b\u2029c\u0085d\ve\ff",
 	"speech markup":      `</Say><Dial>+4912345</Dial><break time="99s"/><?xml version="1.0"?>`,
 	"template braces":    `{{.}} {{.Link}} {{template "mail/code" .}} {{define "subject"}}x{{end}}`,
+	"shares and scripts": `\\evil\share \\\\evil\\x javascript:alert(1) JavaScript :x vbscript:x data:text/html,x file:evil`,
+	"joiners":            "evil\u200c.example a\u200d.\u200cexample 👩\u200d🚒",
 	"direction marks":    "\u202eexe.fdp\u202c \u2066x\u2069 \u200f\u200b\ufeff",
 	"NUL and escape":     "a\x00b\x1b[31mc\x7f",
 	"broken UTF-8":       "a\xff\xfe\xc0\xafb",
@@ -62,7 +64,7 @@ func TestAnyTitleStaysText(t *testing.T) {
 func fragments() []string {
 	return []string{
 		"<", ">", "</td>", "<a href=", `"`, "'", "`", "&", "&#", ";", "{{", "}}", ".", "..", "/", "://", "http", "https:", "ftp", ":", "@", "[", "]",
-		"evil.example", "10.0.0.1", "\r\n", "\n", "\x00", "\u202e", "\u200d", "\u2028", "\xff", "a", "1", " ", "-", "_", "\\", "é", "e\u0301", "💩",
+		"evil.example", "10.0.0.1", "\r\n", "\n", "\x00", "\u202e", "\u200d", "\u2028", "\xff", "a", "1", " ", "-", "_", "\\", "\\\\", "javascript:", "data", "é", "e\u0301", "💩",
 	}
 }
 
@@ -105,12 +107,13 @@ func compose(t rapid.TB, head report.Letterhead, l report.Letter) models.Outboun
 }
 
 // shown is how a title is to be read: defanged, on one line.
-func shown(title string) string { return report.Defang(report.OneLine(title, 200)) }
+func shown(title string) string { return report.Defang(models.CleanLine(title, 200)) }
 
 func squeeze(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func unprintable(r rune) bool {
-	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) || r == utf8.RuneError
+	joins := r == '\u200c' || r == '\u200d'
+	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) && !joins || r == utf8.RuneError
 }
 
 // outline parses a page as a browser does. It returns its elements with their attributes, and its words.
@@ -140,7 +143,9 @@ func outline(t rapid.TB, page string) (tree, words string) {
 
 var addresses = []*regexp.Regexp{
 	regexp.MustCompile(`[\pL\pN+_.-]*://`),
-	regexp.MustCompile(`[\pL\pM\pN\p{So}_-]\.[\pL\pM\pN\p{So}_-]`),
+	regexp.MustCompile(`[\pL\pM\pN\p{So}\x{200C}\x{200D}_-]\.[\pL\pM\pN\p{So}\x{200C}\x{200D}_-]`),
+	regexp.MustCompile(`(?i)\b(javascript|vbscript|data|file)\s*:`),
+	regexp.MustCompile(`\\\\[^\\\]]`),
 	regexp.MustCompile(`[\pL\pN]@[\pL\pN-]+\.`),
 }
 

@@ -146,6 +146,19 @@ func (v vocabulary) write(block string, w words) (string, error) {
 	return text, nil
 }
 
+// Has reports whether there is a file for a language, whatever its region: the one of German serves "de-AT".
+func (l Languages) Has(tag string) bool {
+	asked, err := language.Parse(tag)
+	if err != nil {
+		return false
+	}
+	base, sure := asked.Base()
+	return sure == language.Exact && slices.ContainsFunc(l.all, func(v vocabulary) bool {
+		known, _ := language.Make(v.tag).Base()
+		return known == base
+	})
+}
+
 // in returns the vocabulary nearest to the language a client asked for, such as "de-AT".
 func (l Languages) in(asked string) vocabulary {
 	_, i := language.MatchStrings(l.matcher, asked)

@@ -87,6 +87,21 @@ func TestFurtherLanguageIsChosen(t *testing.T) {
 	}
 }
 
+func TestOnlyLanguagesWithAFileAreSpoken(t *testing.T) {
+	l, err := LoadLanguages("Nordlicht SOC")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tag, want := range map[string]bool{
+		"en": true, "en-GB": true, "de": true, "de-AT": true, "DE": true, "de-Latn-CH": true,
+		"fr": false, "gsw": false, "nds": false, "und": false, "mul": false, "en_": false, "": false, "xx": false,
+	} {
+		if l.Has(tag) != want {
+			t.Errorf("%q: %v, want %v", tag, !want, want)
+		}
+	}
+}
+
 // Blocks that may be the same in another language: they hold no word of their own.
 var sameInAll = []string{"subject", "sms/published"}
 

@@ -78,7 +78,7 @@ func (d *draft) name(s models.Severity) {
 func (l Languages) draft(about Letter) *draft {
 	d := &draft{vocabulary: l.in(about.Language), err: about.check()}
 	d.words = words{
-		Title: Defang(OneLine(about.Title, 200)), Revision: about.Revision, Occurrence: about.Occurrence,
+		Title: Defang(models.CleanLine(about.Title, models.MaxTitle)), Revision: about.Revision, Occurrence: about.Occurrence,
 		Drill: about.Drill, Code: about.Code, At: about.At, Accepted: len(about.Accepted) > 0,
 	}
 	if aboutIncident(about.Purpose) {

@@ -68,7 +68,7 @@ func (h Letterhead) Compose(l Letter) (models.OutboundMail, error) {
 			{d.write("label/reference"), d.words.Reference},
 		}
 		for _, a := range l.Accepted[:min(len(l.Accepted), maxAccepted)] {
-			d.words.Person, d.words.At = Defang(OneLine(a.By, 200)), a.Until
+			d.words.Person, d.words.At = Defang(models.CleanLine(a.By, 200)), a.Until
 			p.Rows = append(p.Rows, row{d.write("label/accepted"), d.write("accepted")})
 		}
 	}

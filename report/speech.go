@@ -35,7 +35,7 @@ func (l Languages) Menu(a Announcement) (Speech, error) {
 		return Speech{}, errors.New("report: the code is not four digits")
 	}
 	d := &draft{vocabulary: l.in(a.Language)}
-	d.words = words{Reference: spell(string(a.Reference)), Drill: a.Drill, Code: spell(a.Code), Release: a.Release, Host: spell(OneLine(a.Host, 64))}
+	d.words = words{Reference: spell(string(a.Reference)), Drill: a.Drill, Code: spell(a.Code), Release: a.Release, Host: spell(models.CleanLine(a.Host, 64))}
 	d.name(a.Severity)
 	return d.speech(d.after(a.Before, a.Menu))
 }

@@ -13,7 +13,8 @@ import (
 // maxPage is the most rows a list returns at once, whatever is asked.
 const maxPage = 1000
 
-// Cursor is a place in a list: that of the row with this time and id. The zero Cursor is the beginning.
+// Cursor is a place in a list: that of the row with this time and id, neither of which may ever change. A row whose place
+// changed between two pages would be on neither. The zero Cursor is the beginning.
 type Cursor struct {
 	At time.Time
 	ID string

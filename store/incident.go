@@ -349,7 +349,7 @@ func (s *Store) RecordedCommand(ctx context.Context, as Audience, client uuid.UU
 const asShown = `reference, client_id, shown->'assessment'->>'title' as title, shown->>'severity' as severity,
 	phase, turn, containment, drill, expedited, outside_contract, 0 as open_tasks, opened_at, updated_at`
 
-// Incidents lists incidents, the last updated first, from after the cursor {UpdatedAt, Reference}. At most 1,000. The
+// Incidents lists incidents, the last opened first, from after the cursor {OpenedAt, Reference}. At most 1,000. The
 // portal gets title and severity as last published, and no count of the SOC's tasks.
 func (tx *Tx) Incidents(f IncidentFilter, c Cursor, limit int) ([]IncidentRow, error) {
 	q, severity := tx.of("incidents"), "severity"
@@ -387,7 +387,7 @@ func (tx *Tx) Incidents(f IncidentFilter, c Cursor, limit int) ([]IncidentRow, e
 		q = q.Where("revision >= 1")
 	}
 	rows := []IncidentRow{}
-	err := page(q, "updated_at", "reference", c, limit).Find(&rows).Error
+	err := page(q, "opened_at", "reference", c, limit).Find(&rows).Error
 	for n := range rows {
 		r := &rows[n]
 		r.Client, r.OpenedAt, r.UpdatedAt = r.Reference.ClientNumber(), r.OpenedAt.UTC(), r.UpdatedAt.UTC()

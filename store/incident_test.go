@@ -148,7 +148,7 @@ func TestIncidentListIsCompleteAndFiltered(t *testing.T) {
 			t.Errorf("%s came twice or should not be there", r.Reference)
 		}
 		delete(want, r.Reference)
-		if n > 0 && rows[n-1].UpdatedAt.Before(r.UpdatedAt) {
+		if n > 0 && rows[n-1].OpenedAt.Before(r.OpenedAt) {
 			t.Errorf("%s is not in order", r.Reference)
 		}
 	}
@@ -176,7 +176,7 @@ func listIncidents(h *house, f store.IncidentFilter) []store.IncidentRow {
 		}
 		last := rows[len(rows)-1]
 		var err error
-		c, err = store.ParseCursor(store.Cursor{At: last.UpdatedAt, ID: string(last.Reference)}.String())
+		c, err = store.ParseCursor(store.Cursor{At: last.OpenedAt, ID: string(last.Reference)}.String())
 		h.ok(err)
 	}
 }
@@ -308,7 +308,7 @@ func TestRareIncidentsAreFoundByAnIndex(t *testing.T) {
 			open_tasks, seq, last_hash, state, request_id, fingerprint, opened_at, updated_at)
 		select client_id, reference || n, title, severity, phase, case when n % 500 = 0 then 'soc' else 'none' end,
 			case when n % 500 = 1 then 'failed' else 'none' end, n % 500 = 2, expedited, revision, case when n % 500 = 3 then 1 else 0 end,
-			seq, last_hash, state, 'request ' || n, fingerprint, opened_at, updated_at + n * interval '1 second'
+			seq, last_hash, state, 'request ' || n, fingerprint, opened_at + n * interval '1 second', updated_at
 		from incidents, generate_series(1, 20000) n`)
 	h.owner("analyze incidents")
 	yes := true

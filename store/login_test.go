@@ -104,7 +104,8 @@ func TestWorkersNeedNoOtherAudience(t *testing.T) {
 	defer closeStore(t, s)
 	process := uuid.New()
 	h.ok(errors.Join(s.Beat(t.Context(), process, "worker"), s.NoteCanary(t.Context(), process), s.NoteStopped(t.Context(), process),
-		s.SchemaCurrent(t.Context()), s.RaiseAlarm(t.Context(), models.Alarm{Kind: models.AlarmNotRecorded, Subject: "x"})))
+		s.SchemaCurrent(t.Context()), s.RaiseAlarm(t.Context(), models.Alarm{Kind: models.AlarmNotRecorded, Subject: "x"}),
+		s.EndAlarmAbout(t.Context(), models.AlarmNotRecorded, "x")))
 	has, err := s.HasEDRCredentials(t.Context())
 	h.ok(err)
 	equal(t, "credentials of any client", has, true)

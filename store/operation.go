@@ -73,6 +73,13 @@ func (s *Store) EndAlarm(ctx context.Context, id uuid.UUID) error {
 	})
 }
 
+// EndAlarmAbout ends the open alarm of a kind about a subject, if there is one.
+func (s *Store) EndAlarmAbout(ctx context.Context, kind models.AlarmKind, subject string) error {
+	return s.operate(ctx, "end alarm", func(db *gorm.DB) error {
+		return db.Exec("update operator_alarms set ended_at = now() where kind = ? and subject = ? and ended_at is null", kind, subject).Error
+	})
+}
+
 // NoteAnnounced remembers that a bulletin about alarms went out.
 func (s *Store) NoteAnnounced(ctx context.Context, alarms []uuid.UUID, bulletin string) error {
 	return s.operate(ctx, "note a bulletin", func(db *gorm.DB) error {

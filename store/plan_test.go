@@ -17,7 +17,7 @@ func TestListsOfEveryClientFollowAnIndex(t *testing.T) {
 	h.owner(`insert into incidents (client_id, reference, title, severity, phase, turn, containment, drill, expedited, revision,
 			open_tasks, seq, last_hash, state, request_id, fingerprint, opened_at, updated_at)
 		select client_id, reference || n, title, severity, phase, turn, containment, drill, expedited, revision,
-			open_tasks, seq, last_hash, state, 'request ' || n, fingerprint, opened_at, updated_at + n * interval '1 second'
+			open_tasks, seq, last_hash, state, 'request ' || n, fingerprint, opened_at + n * interval '1 second', updated_at
 		from incidents, generate_series(1, 5000) n`)
 	h.owner(`insert into alerts (client_id, id, source, finding_id, title, detail, severity, techniques, indicators, hostnames, received_at, updated_at, version, problem)
 		select c.id, gen_random_uuid(), 'realtime', 'f' || n, 't', '', 'high', '[]', '[]', '[]', $1::timestamptz + n * interval '1 second', $1, 1, ''

@@ -140,12 +140,13 @@ func (w *incidentWorkflow) deliver(ctx workflow.Context, n notify.Notification) 
 		return
 	}
 	for !w.isUnwanted(d) {
-		err := w.attempt(ctx, d)
+		refused, err := w.attempt(ctx, d)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
 			w.recordHandedOver(ctx, d)
+			w.showRefusal(ctx, n.Channel, refused)
 			return
 		case !w.messaging.sending[n]: // replaced while it was tried
 			w.takeBack(ctx, n, notify.ReasonSuperseded)
@@ -178,19 +179,35 @@ func (w *incidentWorkflow) waitUntilDue(ctx workflow.Context, d delivery) error 
 	return nil
 }
 
-// attempt waits for a turn and hands the message to the vendor of its channel.
-func (w *incidentWorkflow) attempt(ctx workflow.Context, d delivery) error {
+// attempt waits for a turn and hands the message to the vendor of its channel. refused is another mailer that refuses our
+// settings, or "".
+func (w *incidentWorkflow) attempt(ctx workflow.Context, d delivery) (refused string, err error) {
 	n := d.notification
 	if err := w.messaging.turns.Acquire(ctx, 1); err != nil {
-		return err
+		return "", err
 	}
 	defer w.messaging.turns.Release(1)
 	summary := string(n.Channel) + " to contact " + n.Contact.String() + ": " + string(n.Purpose)
 	patience := time.Duration(w.state.Policy.TellAfter)
 	if n.Channel == models.ChannelSMS {
-		return sendText(ctx, summary, patience, d.input)
+		return "", sendText(ctx, summary, patience, d.input)
 	}
-	return sendMail(ctx, summary, patience, d.input)
+	return sendMail(ctx, summary, patience, d.input, w.refusals)
+}
+
+// aboutMailer is what a task is about that shows a mailer which refuses our settings.
+const aboutMailer = "mailer"
+
+// showRefusal shows as a task that a mailer refuses our settings though another one took the mail, and ends the task with
+// the first mail while none does.
+func (w *incidentWorkflow) showRefusal(ctx workflow.Context, by models.Channel, refused string) {
+	switch {
+	case !w.refusals || by != models.ChannelEmail:
+	case refused == "":
+		w.endTask(ctx, incident.TaskConfig, aboutMailer)
+	default:
+		w.openTask(ctx, incident.TaskConfig, aboutMailer, "email: "+refused+" refuses our credentials or settings; another mailer takes the mails")
+	}
 }
 
 // afterFailure shows a failure as a task and waits until another attempt makes sense. It reports false when there is

@@ -339,3 +339,33 @@ func TestQuestionsThatWaitAreBounded(t *testing.T) {
 		t.Errorf("%d questions are asked, and %d mails sent about them", n, s.mailsFor(notify.PurposeQuestion))
 	}
 }
+
+// A mailer that refuses our key while another takes the mails is shown, once, until it takes mails again.
+func TestAMailerThatRefusesOurKeyIsATask(t *testing.T) {
+	s := newStory(t)
+	s.refusedMailer = "sendgrid"
+	s.env.RegisterDelayedCallback(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.refusedMailer = ""
+	}, 5*day)
+	s.after(time.Hour, models.RoleAnalyst, &incident.Expedite{})
+	s.env.RegisterDelayedCallback(func() {
+		for n, e := range s.events {
+			if opened, ok := e.Data.(*incident.TaskOpened); ok && (opened.Kind != incident.TaskConfig || !strings.Contains(opened.Detail, "sendgrid")) {
+				t.Errorf("event %d opens %+v", n, opened)
+			}
+		}
+		if opened, done := s.count("task_opened"), s.count("task_done"); opened != 1 || done != 0 {
+			t.Errorf("while the key is refused %d tasks were opened and %d done, want one that stays", opened, done)
+		}
+	}, 4*day)
+	s.closes(20 * day)
+	i := s.run(models.SeverityHigh)
+	if len(i.Tasks) != 1 || !i.Tasks[0].Done {
+		t.Errorf("tasks %+v, want one, done by itself", i.Tasks)
+	}
+	if n := s.mailsFor(notify.PurposePublished); n != 2 {
+		t.Errorf("%d mails went out, want one for each contact", n)
+	}
+}

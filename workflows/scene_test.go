@@ -64,27 +64,28 @@ type story struct {
 	lookups  int               // for commands carried out before
 	opened   incident.Incident // before the first event
 
-	recorded    func()                             // after events were recorded
-	recordFails func(activities.RecordInput) error // the store's answer to a batch
-	mailFails   func() error
-	mailTried   func(notify.Notification)
-	textFails   func() error
-	changeFails func() error
-	answers     func(e notify.Effect)             // the act of the person called
-	placeFails  func(e notify.Effect) error       // the carrier's answer to a request for a call
-	planFails   func() error                      // the store's answer when it plans recipients
-	noteFails   func(effect string) error         // the store's answer to an outcome
-	callStands  func(id string) models.CallStatus // the carrier's answer when it is asked about a call
-	directory   notify.Directory
-	authority   authority.Authority
-	released    bool                                                                  // somebody released the device in the vendor's console
-	isolated    bool                                                                  // an isolation came late, or somebody isolated it there
-	holders     []incident.EndpointID                                                 // other incidents' endpoints that want the device isolated
-	confirm     func(in activities.EndpointInput) (*activities.EndpointReport, error) // nil, nil: as desired
-	agent       string                                                                // the one device, whatever its name; "" for one per name
-	looks       func() error
-	tagless     bool   // the EDR tells no tags
-	device      string // what the EDR calls every device, "" for what was typed
+	recorded      func()                             // after events were recorded
+	recordFails   func(activities.RecordInput) error // the store's answer to a batch
+	mailFails     func() error
+	refusedMailer string // refuses our key while another mailer takes the mails
+	mailTried     func(notify.Notification)
+	textFails     func() error
+	changeFails   func() error
+	answers       func(e notify.Effect)             // the act of the person called
+	placeFails    func(e notify.Effect) error       // the carrier's answer to a request for a call
+	planFails     func() error                      // the store's answer when it plans recipients
+	noteFails     func(effect string) error         // the store's answer to an outcome
+	callStands    func(id string) models.CallStatus // the carrier's answer when it is asked about a call
+	directory     notify.Directory
+	authority     authority.Authority
+	released      bool                                                                  // somebody released the device in the vendor's console
+	isolated      bool                                                                  // an isolation came late, or somebody isolated it there
+	holders       []incident.EndpointID                                                 // other incidents' endpoints that want the device isolated
+	confirm       func(in activities.EndpointInput) (*activities.EndpointReport, error) // nil, nil: as desired
+	agent         string                                                                // the one device, whatever its name; "" for one per name
+	looks         func() error
+	tagless       bool   // the EDR tells no tags
+	device        string // what the EDR calls every device, "" for what was typed
 }
 
 // sent is a message a vendor took, and when.
@@ -327,22 +328,22 @@ func (s *story) world() {
 		s.texts = append(s.texts, sent{in.Notification, s.env.Now()})
 		return nil
 	})
-	s.env.OnActivity(mail.SendMail, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
+	s.env.OnActivity(mail.SendMail, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) (activities.Sent, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.refuses(in) {
-			return temporal.NewNonRetryableApplicationError("mail: rejected", string(models.Rejected), nil)
+			return activities.Sent{}, temporal.NewNonRetryableApplicationError("mail: rejected", string(models.Rejected), nil)
 		}
 		if s.mailTried != nil {
 			s.mailTried(in.Notification)
 		}
 		if s.mailFails != nil {
 			if err := s.mailFails(); err != nil {
-				return err
+				return activities.Sent{}, err
 			}
 		}
 		s.mails = append(s.mails, sent{in.Notification, s.env.Now()})
-		return nil
+		return activities.Sent{Refused: s.refusedMailer}, nil
 	})
 	s.env.OnActivity(phone.PlaceCall, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallInput) (string, error) {
 		s.mu.Lock()

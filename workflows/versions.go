@@ -62,6 +62,9 @@ const (
 	// closure, and a closure that they confirm has an accepted risk as its outcome, until a date. Before, nobody asked, and
 	// the outcome stayed as it was asked for.
 	changeRisksAskedAgain = "risks-asked-again"
+	// changeRefusalsShown: a mailer that refuses our settings while another takes the mails is a task of the incident.
+	// Before, nobody was told.
+	changeRefusalsShown = "refusals-shown"
 )
 
 // Versions of changeBounded.

@@ -205,7 +205,7 @@ type ClientDetails struct {
 	// Edr The product, and its tenant, through which the client's endpoints are isolated.
 	Edr *EDR `json:"edr,omitempty"`
 
-	// Language BCP 47.
+	// Language BCP 47; a language that this installation has words in.
 	Language string `json:"language"`
 
 	// LegalName Not blank.
@@ -244,7 +244,7 @@ type ClientTerms struct {
 	// Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 	Contract Contract `json:"contract"`
 
-	// Language BCP 47.
+	// Language BCP 47; a language that this installation has words in.
 	Language string `json:"language"`
 
 	// LegalName Not blank.
@@ -598,7 +598,7 @@ type IsolationSwitch = models.IsolationSwitch
 // KeepIsolated Example: {"endpoint":"e1","reason":"The host waits for forensics."}
 type KeepIsolated = incident.KeepIsolated
 
-// Line defines model for Line.
+// Line Not blank, and one line without control or direction characters.
 type Line = string
 
 // NewAlert Example: {"client":1042,"finding_id":"rt-2026-000183","hostnames":["dc01.client.example"],"indicators":[{"type":"file_name","value":"procdump64.exe"}],"occurred_at":"2026-03-02T08:15:00Z","severity":"critical","source":"realtime","techniques":["T1003.001"],"title":"Credential dumping on a domain controller"}
@@ -647,7 +647,7 @@ type NewContact struct {
 	// HoursForCritical Critical incidents keep to the hours too.
 	HoursForCritical *bool `json:"hours_for_critical,omitempty"`
 
-	// Language BCP 47.
+	// Language BCP 47; a language that this installation has words in.
 	Language string `json:"language"`
 
 	// Name Not blank.
@@ -689,7 +689,7 @@ type NewIncident struct {
 	OutsideContract *string   `json:"outside_contract,omitempty"`
 	Severity        *Severity `json:"severity,omitempty"`
 
-	// Title Not blank.
+	// Title Not blank, and one line without control or direction characters.
 	Title *Title `json:"title,omitempty"`
 }
 
@@ -1015,7 +1015,7 @@ type TestChannel struct {
 	Channel Channel `json:"channel"`
 }
 
-// Text Not blank.
+// Text Not blank, and without control or direction characters other than line feed and tab.
 type Text = string
 
 // Time Example: 2026-03-02T08:15:00Z
@@ -1024,7 +1024,7 @@ type Time = time.Time
 // TimelineEntry defines model for TimelineEntry.
 type TimelineEntry = incident.TimelineEntry
 
-// Title Not blank.
+// Title Not blank, and one line without control or direction characters.
 type Title = string
 
 // Token defines model for Token.
@@ -2330,7 +2330,7 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/edr-products (the `ListEdrProducts` operationId).
 	ListEdrProducts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListIncidents List incidents, the last changed first
+	// ListIncidents List incidents, the last opened first
 	//
 	// Corresponds with GET /api/v1/incidents (the `ListIncidents` operationId).
 	ListIncidents(ctx context.Context, params *ListIncidentsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4290,7 +4290,7 @@ func (c *API) ListEdrProducts(ctx context.Context, reqEditors ...RequestEditorFn
 	return c.Client.Do(req)
 }
 
-// ListIncidents List incidents, the last changed first
+// ListIncidents List incidents, the last opened first
 //
 // Corresponds with GET /api/v1/incidents (the `ListIncidents` operationId).
 func (c *API) ListIncidents(ctx context.Context, params *ListIncidentsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -11364,7 +11364,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/edr-products (the `ListEdrProducts` operationId).
 	ListEdrProductsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListEdrProductsResponse, error)
 
-	// ListIncidentsWithResponse List incidents, the last changed first
+	// ListIncidentsWithResponse List incidents, the last opened first
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -18342,7 +18342,7 @@ func (c *ClientWithResponses) ListEdrProductsWithResponse(ctx context.Context, r
 	return ParseListEdrProductsResponse(rsp)
 }
 
-// ListIncidentsWithResponse List incidents, the last changed first
+// ListIncidentsWithResponse List incidents, the last opened first
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -88,7 +88,7 @@ func TestARequestThatIsTooMuchIsRejected(t *testing.T) {
 			many.Encode():                         http.StatusBadRequest,
 			"Body=%zz":                            http.StatusBadRequest,
 		} {
-			if w := d.post(path, body, ""); w.Code != want {
+			if w := d.post(path, body, forgedCall["X-Twilio-Signature"]); w.Code != want {
 				t.Errorf("%s, %.20s…: %d, want %d", path, body, w.Code, want)
 			}
 		}

@@ -1,20 +1,20 @@
 // Package hooks takes the vendors' reports: the progress of a call, the key a human pressed, the delivery of a mail.
 //
-// It checks the signature before it reads anything into a request. Each fact moves the ledger forward and is signalled
+// It reads no body without signature headers of the right form, and checks the signature before it reads anything into
+// a request. Each fact moves the ledger forward and is signalled
 // to the workflow that waits for it, or kept for it, before the vendor gets its answer. The documents a carrier asks
 // for are written here too, because they are the answer on the wire; their words are in report.
 package hooks
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/report"
@@ -38,6 +38,8 @@ type Hooks struct {
 	Words     report.Languages
 	PublicURL *url.URL // the address vendors were given; signatures cover it
 	Log       *slog.Logger
+
+	calls, mails *semaphore.Weighted // budgets of bodies
 }
 
 // The bounds of a vendor's request: bytes of its body, keys of its form.
@@ -49,6 +51,7 @@ const (
 
 // Register adds the routes.
 func (h *Hooks) Register(r gin.IRouter) {
+	h.calls, h.mails = semaphore.NewWeighted(callBodies), semaphore.NewWeighted(mailBodies)
 	calls := r.Group("/hooks/twilio", h.fromTwilio)
 	calls.POST("/voice/:client/:token", h.onlyCarryingCall(h.voice))
 	calls.POST("/key/:client/:token", h.onlyCarryingCall(h.key))
@@ -59,21 +62,6 @@ func (h *Hooks) Register(r gin.IRouter) {
 	if h.SendGrid != nil {
 		r.POST("/hooks/sendgrid/events", h.mailEvents)
 	}
-}
-
-// readBody reads a request's body up to a bound; it answers 413 itself and reports false when there is more.
-func readBody(c *gin.Context, limit int64) ([]byte, bool) {
-	b, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
-	var long *http.MaxBytesError
-	switch {
-	case errors.As(err, &long):
-		c.AbortWithStatus(http.StatusRequestEntityTooLarge)
-		return nil, false
-	case err != nil:
-		c.AbortWithStatus(http.StatusBadRequest)
-		return nil, false
-	}
-	return b, true
 }
 
 // signal tells a fact to the first of some workflows that is not over. told is false, without an error, when all are.

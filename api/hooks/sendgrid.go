@@ -13,6 +13,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
+	"github.com/watchfire-mdr/watchfire/vendors/mail/sendgrid"
 )
 
 // lastYear is the last that can be written down (RFC 3339). A vendor that counts milliseconds means later ones.
@@ -20,11 +21,17 @@ const lastYear = 9999
 
 // mailEvents takes a batch of events on mails: of several clients, in no order, some of them twice.
 func (h *Hooks) mailEvents(c *gin.Context) {
-	raw, ok := readBody(c, maxMailEvents)
+	signature, timestamp := c.GetHeader("X-Twilio-Email-Event-Webhook-Signature"), c.GetHeader("X-Twilio-Email-Event-Webhook-Timestamp")
+	if !sendgrid.IsSignature(signature, timestamp) {
+		refuseUnread(c, http.StatusForbidden)
+		return
+	}
+	raw, release, ok := readBody(c, maxMailEvents, h.mails)
 	if !ok {
 		return
 	}
-	events, err := h.SendGrid.Parse(raw, c.GetHeader("X-Twilio-Email-Event-Webhook-Signature"), c.GetHeader("X-Twilio-Email-Event-Webhook-Timestamp"))
+	defer release()
+	events, err := h.SendGrid.Parse(raw, signature, timestamp)
 	switch {
 	case models.KindOf(err) == models.Forbidden:
 		c.AbortWithStatus(http.StatusForbidden)

@@ -22,10 +22,16 @@ const (
 // fromTwilio lets only signed requests through. The signature covers the address we gave Twilio, whatever a proxy made
 // of it.
 func (h *Hooks) fromTwilio(c *gin.Context) {
-	raw, ok := readBody(c, maxCallReport)
+	signature := c.GetHeader("X-Twilio-Signature")
+	if !twilio.IsSignature(signature) {
+		refuseUnread(c, http.StatusForbidden)
+		return
+	}
+	raw, release, ok := readBody(c, maxCallReport, h.calls)
 	if !ok {
 		return
 	}
+	defer release()
 	form, err := url.ParseQuery(string(raw))
 	if err != nil || len(form) > maxFormKeys {
 		c.AbortWithStatus(http.StatusBadRequest)
@@ -33,11 +39,12 @@ func (h *Hooks) fromTwilio(c *gin.Context) {
 	}
 	public := *h.PublicURL
 	public.Path, public.RawPath, public.RawQuery = c.Request.URL.Path, c.Request.URL.RawPath, c.Request.URL.RawQuery
-	if !h.Twilio.Valid(public.String(), form, c.GetHeader("X-Twilio-Signature")) {
+	if !h.Twilio.Valid(public.String(), form, signature) {
 		c.AbortWithStatus(http.StatusForbidden)
 		return
 	}
 	c.Set(formKey, form)
+	c.Next()
 }
 
 // call is a request about one call of ours.

@@ -166,7 +166,7 @@ type ClientDetails struct {
 	// Edr The product, and its tenant, through which the client's endpoints are isolated.
 	Edr EDR `json:"edr,omitempty,omitzero"`
 
-	// Language BCP 47.
+	// Language BCP 47; a language that this installation has words in.
 	Language string `json:"language"`
 
 	// LegalName Not blank.
@@ -205,7 +205,7 @@ type ClientTerms struct {
 	// Example: {"end":"2028-12-31T00:00:00Z","plan":"mdr","start":"2026-01-01T00:00:00Z"}
 	Contract Contract `json:"contract"`
 
-	// Language BCP 47.
+	// Language BCP 47; a language that this installation has words in.
 	Language string `json:"language"`
 
 	// LegalName Not blank.
@@ -491,7 +491,7 @@ type IsolationList struct {
 // IsolationSwitch Whether the client's devices may be isolated at present, and who decided that. A client has it only while isolations are paused.
 type IsolationSwitch = models.IsolationSwitch
 
-// Line defines model for Line.
+// Line Not blank, and one line without control or direction characters.
 type Line = string
 
 // NewAlert Example: {"client":1042,"finding_id":"rt-2026-000183","hostnames":["dc01.client.example"],"indicators":[{"type":"file_name","value":"procdump64.exe"}],"occurred_at":"2026-03-02T08:15:00Z","severity":"critical","source":"realtime","techniques":["T1003.001"],"title":"Credential dumping on a domain controller"}
@@ -540,7 +540,7 @@ type NewContact struct {
 	// HoursForCritical Critical incidents keep to the hours too.
 	HoursForCritical bool `json:"hours_for_critical,omitempty,omitzero"`
 
-	// Language BCP 47.
+	// Language BCP 47; a language that this installation has words in.
 	Language string `json:"language"`
 
 	// Name Not blank.
@@ -582,7 +582,7 @@ type NewIncident struct {
 	OutsideContract string   `json:"outside_contract,omitempty,omitzero"`
 	Severity        Severity `json:"severity,omitempty,omitzero"`
 
-	// Title Not blank.
+	// Title Not blank, and one line without control or direction characters.
 	Title Title `json:"title,omitempty,omitzero"`
 }
 
@@ -851,7 +851,7 @@ type Time = time.Time
 // TimelineEntry defines model for TimelineEntry.
 type TimelineEntry = incident.TimelineEntry
 
-// Title Not blank.
+// Title Not blank, and one line without control or direction characters.
 type Title = string
 
 // Token defines model for Token.
@@ -1371,7 +1371,7 @@ type ServerInterface interface {
 	// ListEdrProducts List the EDR products a client may have
 	// (GET /api/v1/edr-products)
 	ListEdrProducts(c *gin.Context)
-	// ListIncidents List incidents, the last changed first
+	// ListIncidents List incidents, the last opened first
 	// (GET /api/v1/incidents)
 	ListIncidents(c *gin.Context, params ListIncidentsParams)
 	// OpenIncident Open an incident

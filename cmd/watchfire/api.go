@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"sync"
 	"time"
@@ -28,7 +27,7 @@ import (
 const writeRefusalsEvery = 10 * time.Second
 
 // runAPI serves people, programs and vendors until ctx ends.
-func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
+func runAPI(ctx context.Context) error {
 	p, err := startProcess(ctx, config.API)
 	if err != nil {
 		return err
@@ -41,10 +40,15 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 	if err := desk.CheckCountries(p.config.PhoneCountries); err != nil {
 		return err
 	}
-	d := desk.New(p.store, p.temporal, desk.Options{Log: p.log, PhoneCountries: p.config.PhoneCountries, EDR: desk.EDROptions{
-		Products: edrProducts(), Check: checkEDR(guard(p.config)), Sealer: sealer,
-	}, Payloads: p.temporal.Payloads()})
-	vendors, err := p.hooks(d)
+	words, err := report.LoadLanguages(p.config.Provider)
+	if err != nil {
+		return err
+	}
+	d := desk.New(p.store, p.temporal, desk.Options{
+		Log: p.log, PhoneCountries: p.config.PhoneCountries, HasLanguage: words.Has, Payloads: p.temporal.Payloads(),
+		EDR: desk.EDROptions{Products: edrProducts(), Check: checkEDR(guard(p.config)), Sealer: sealer},
+	})
+	vendors, err := p.hooks(d, words)
 	if err != nil {
 		return err
 	}
@@ -54,7 +58,6 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 	}
 	handler, err := api.New(api.Options{
 		Desk: d, Auth: auth.New(p.store), Log: p.log, Metrics: p.metrics,
-		Ready:  observability.NewReadiness(p.readyParts()...),
 		Routes: []func(gin.IRouter){vendors.Register}, UI: ui,
 	})
 	if err != nil {
@@ -76,7 +79,7 @@ func runAPI(ctx context.Context, _ []string, _ io.Writer) error {
 		defer cancel()
 		d.WriteRefusals(last)
 	}()
-	return p.serve(ctx, p.config.HTTPAddress, handler)
+	return p.serve(ctx, listener{"the API", "HTTP_ADDRESS", p.config.HTTPAddress, handler}, p.operations(p.readyParts()...))
 }
 
 // readyParts returns what the API needs to be ready: the database, the engine, workers, and no open alarm.
@@ -122,7 +125,7 @@ func requiredQueues() map[string]enumspb.TaskQueueType {
 }
 
 // hooks makes the handlers for requests of vendors.
-func (p *process) hooks(d *desk.Desk) (*hooks.Hooks, error) {
+func (p *process) hooks(d *desk.Desk, words report.Languages) (*hooks.Hooks, error) {
 	calls, err := twilioSettings(p.config).Signatures()
 	if err != nil {
 		return nil, err
@@ -132,10 +135,6 @@ func (p *process) hooks(d *desk.Desk) (*hooks.Hooks, error) {
 		if mails, err = sendgrid.NewEvents(p.config.SendGridWebhookKey); err != nil {
 			return nil, err
 		}
-	}
-	words, err := report.LoadLanguages(p.config.Provider)
-	if err != nil {
-		return nil, err
 	}
 	return &hooks.Hooks{
 		Store: p.store, Desk: d, Twilio: calls, SendGrid: mails, Words: words, PublicURL: p.config.PublicURL, Log: p.log,

@@ -21,6 +21,7 @@ func runDev(ctx context.Context, args []string, out io.Writer) error {
 	pace := f.Float64("pace", 1, "speed of the simulated vendors and people: 0.1 is ten times faster")
 	var p stack.Ports
 	f.IntVar(&p.App, "port", 8080, "API and pages; 0 takes a free port, for this and all others")
+	f.IntVar(&p.Ops, "ops-port", 8082, "the API's health and metrics")
 	f.IntVar(&p.Worker, "worker-port", 8081, "the worker's health and metrics")
 	f.IntVar(&p.Temporal, "temporal-port", 7233, "Temporal's frontend")
 	f.IntVar(&p.TemporalUI, "temporal-ui-port", 8233, "Temporal's UI")

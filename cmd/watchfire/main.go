@@ -23,8 +23,8 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		{"api", "serve the API, the hooks and the pages", runAPI},
-		{"worker", "run workflows and activities", runWorker},
+		{"api", "serve the API, the hooks and the pages", logged(config.API, runAPI)},
+		{"worker", "run workflows and activities", logged(config.Worker, runWorker)},
 		{"migrate", "bring the database to this version's schema, and make its logins; see watchfire migrate -h", runMigrate},
 		{"user", "list, add, change and disable users and their tokens; see watchfire user -h", runUser},
 		{"secrets", "keygen prints a keyset, public its public part, extend adds a key to it, rotate seals the credentials with its newest key", runSecrets},
@@ -46,7 +46,11 @@ func commands() []command {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := dispatch(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+	switch err := dispatch(ctx, os.Args[1:], os.Stdout); {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errLogged):
+		os.Exit(1)
+	default:
 		fmt.Fprintln(os.Stderr, "watchfire:", err)
 		os.Exit(1)
 	}

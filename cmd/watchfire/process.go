@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"github.com/watchfire-mdr/watchfire/config"
@@ -33,6 +36,37 @@ type process struct {
 	metrics  *observability.Metrics
 }
 
+// errLogged is the end of a process that has said why.
+var errLogged = errors.New("see the log")
+
+// logged runs a process. What ends it goes to its log, one problem a line, because programs read what it prints.
+func logged(part config.Part, run func(context.Context) error) func(context.Context, []string, io.Writer) error {
+	return func(ctx context.Context, _ []string, _ io.Writer) error {
+		err := run(ctx)
+		if err == nil {
+			return nil
+		}
+		log := observability.Logger(slog.LevelInfo, os.Stdout).With("part", string(part))
+		for _, problem := range problemsOf(err) {
+			log.ErrorContext(ctx, "the process ends", "error", problem.Error())
+		}
+		return errLogged
+	}
+}
+
+// problemsOf returns the errors that an error joins.
+func problemsOf(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error }) // only of the error itself: what a wrapper says is not lost
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, problemsOf(e)...)
+	}
+	return all
+}
+
 // startProcess reads the settings, connects to the database and prepares the connection to Temporal. The caller closes
 // the process.
 func startProcess(ctx context.Context, part config.Part) (*process, error) {
@@ -45,6 +79,7 @@ func startProcess(ctx context.Context, part config.Part) (*process, error) {
 		return nil, errors.New("LOG_LEVEL is none of debug, info, warn and error: set it to one of them")
 	}
 	p := &process{id: uuid.New(), part: part, config: c, log: observability.Logger(level, os.Stdout).With("part", string(part)), metrics: observability.NewMetrics()}
+	observability.TakeOver(p.log)
 	for _, warning := range config.Warnings(os.LookupEnv) {
 		p.log.WarnContext(ctx, warning)
 	}
@@ -131,19 +166,43 @@ func (p *process) close() {
 	p.store.Close()
 }
 
-// serve answers HTTP at an address until ctx ends, then lets requests under way finish within 15 seconds.
-func (p *process) serve(ctx context.Context, address string, h http.Handler) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+// listener is an address at which a process answers HTTP.
+type listener struct {
+	serves, setting, address string
+	handler                  http.Handler
+}
+
+// operations is the listener for the operator.
+func (p *process) operations(parts ...observability.Part) listener {
+	return listener{"operations", "OPS_ADDRESS", p.config.OpsAddress, observability.Operations(observability.NewReadiness(parts...), p.metrics)}
+}
+
+// serve answers HTTP at some addresses until ctx ends or one of them fails.
+func (p *process) serve(ctx context.Context, all ...listener) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range all {
+		g.Go(func() error { return p.serveOne(ctx, l) })
+	}
+	return g.Wait()
+}
+
+// maxConnections bounds the connections of a listener: those of clients and vendors, or of a proxy before them. What is
+// more waits until one ends.
+const maxConnections = 2000
+
+// serveOne answers HTTP at an address until ctx ends, then lets requests under way finish within 15 seconds.
+func (p *process) serveOne(ctx context.Context, l listener) error {
+	tcp, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.address)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return fmt.Errorf("%s: listen: %w", l.setting, err)
 	}
 	s := &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
+		Handler: l.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
 	}
-	p.log.InfoContext(ctx, "listening", "address", listener.Addr().String())
+	p.log.InfoContext(ctx, "listening", "serves", l.serves, "address", tcp.Addr().String())
 	failed := make(chan error, 1)
-	go func() { failed <- s.Serve(listener) }()
+	go func() { failed <- s.Serve(netutil.LimitListener(tcp, maxConnections)) }()
 	select {
 	case err := <-failed:
 		return err

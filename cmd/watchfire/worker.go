@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"net/http"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/config"
@@ -18,7 +17,7 @@ import (
 )
 
 // runWorker polls every task queue, and answers health and metrics, until ctx ends.
-func runWorker(ctx context.Context, _ []string, _ io.Writer) error {
+func runWorker(ctx context.Context) error {
 	p, err := startProcess(ctx, config.Worker)
 	if err != nil {
 		return err
@@ -28,24 +27,42 @@ func runWorker(ctx context.Context, _ []string, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	workers, err := worker.Start(p.temporal.Client, parts)
-	if err != nil {
-		return err
-	}
-	defer workers.Stop()
-	go worker.Promote(ctx, p.temporal, p.log)
-	defer p.proveWorking(ctx)()
 	signing, err := p.signLogs(ctx)
 	if err != nil {
 		return err
 	}
 	defer signing()
-	mux := http.NewServeMux()
-	ready := observability.NewReadiness(append(p.databaseParts(), observability.TemporalParts(p.temporal, nil)...)...)
-	mux.Handle("GET /readyz", ready.Handler())
-	mux.Handle("GET /metrics", p.metrics.Handler())
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
-	return p.serve(ctx, p.config.WorkerHTTPAddress, mux)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		ready := append(p.databaseParts(), observability.TemporalParts(p.temporal, nil)...)
+		return p.serve(ctx, p.operations(ready...))
+	})
+	g.Go(func() error {
+		p.work(ctx, parts)
+		return nil
+	})
+	return g.Wait()
+}
+
+// startEvery is the pause between two tries to start while Temporal does not answer.
+const startEvery = 2 * time.Second
+
+// work runs the workers until ctx ends. It waits for a Temporal that does not answer yet, or lacks the namespace.
+func (p *process) work(ctx context.Context, parts worker.Parts) {
+	workers, err := worker.Start(p.temporal.Client, parts)
+	for ; err != nil; workers, err = worker.Start(p.temporal.Client, parts) {
+		p.log.WarnContext(ctx, "the worker waits for Temporal", "error", err.Error())
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(startEvery):
+		}
+	}
+	defer workers.Stop()
+	p.log.InfoContext(ctx, "the worker takes tasks")
+	go worker.Promote(ctx, p.temporal, p.log)
+	defer p.proveWorking(ctx)()
+	<-ctx.Done()
 }
 
 // beatEvery is the pause between two heartbeats of a worker.

@@ -24,6 +24,7 @@ import (
 // vendor.
 type Dev struct {
 	App        string            `json:"app"`
+	Ops        string            `json:"ops"` // where the API answers its operator
 	Worker     string            `json:"worker"`
 	Temporal   string            `json:"temporal"`
 	TemporalUI string            `json:"temporal_ui"`
@@ -87,7 +88,7 @@ func seedClients() []seedClient {
 // seed fills an empty provider with clients, their contacts and users, and the users of the SOC. A second start finds
 // the data again. seed also fills in Dev.
 func (s *Stack) seed(ctx context.Context) error {
-	s.Dev = Dev{App: s.appURL(), Worker: fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.Worker),
+	s.Dev = Dev{App: s.appURL(), Ops: s.opsURL(), Worker: fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.Worker),
 		Temporal: s.Temporal.Address, TemporalUI: s.Temporal.UIURL, Namespace: s.Temporal.Namespace,
 		Simulators: map[string]string{"twilio": s.Simulators.TwilioURL, "sendgrid": s.Simulators.SendGridURL, "smtp": s.Simulators.SMTPURL, "crowdstrike": s.Simulators.CrowdStrikeURL},
 		EDR:        map[string]DevEDR{}, Settings: map[string]string{}}

@@ -29,10 +29,11 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-// Ports are the TCP ports of the parts on 127.0.0.1; 0 takes a free one.
+// Ports are the TCP ports of the parts on 127.0.0.1; 0 takes a free one. At Ops and Worker the API and the first worker
+// answer their operator.
 type Ports struct {
-	App, Worker, Temporal, TemporalUI, Postgres, Twilio, SendGrid, SMTP, SMTPSteering, CrowdStrike int
-	EDR                                                                                            int // the first of the other EDRs', which follow each other
+	App, Ops, Worker, Temporal, TemporalUI, Postgres, Twilio, SendGrid, SMTP, SMTPSteering, CrowdStrike int
+	EDR                                                                                                 int // the first of the other EDRs', which follow each other
 }
 
 // Options say how to run a stack.
@@ -70,6 +71,7 @@ type Stack struct {
 	keys    keys
 	codec   *codec
 	logs    []io.Closer
+	held    []func() // let go of the ports that are held for the product's processes
 }
 
 const (
@@ -123,7 +125,7 @@ func (s *Stack) prepare() (err error) {
 		name string
 	}
 	ports := []setting{
-		{s.options.Ports.App, "--port"}, {s.options.Ports.Worker, "--worker-port"}, {s.options.Ports.Temporal, "--temporal-port"},
+		{s.options.Ports.App, "--port"}, {s.options.Ports.Ops, "--ops-port"}, {s.options.Ports.Worker, "--worker-port"}, {s.options.Ports.Temporal, "--temporal-port"},
 		{s.options.Ports.TemporalUI, "--temporal-ui-port"}, {s.options.Ports.Postgres, "--postgres-port"}, {s.options.Ports.Twilio, "--twilio-port"},
 		{s.options.Ports.SendGrid, "--sendgrid-port"}, {s.options.Ports.SMTP, "--smtp-port"}, {s.options.Ports.CrowdStrike, "--crowdstrike-port"},
 		{s.options.Ports.SMTPSteering, "--smtp-steering-port"},
@@ -141,18 +143,29 @@ func (s *Stack) prepare() (err error) {
 			return err
 		}
 	}
-	for _, port := range []*int{&s.options.Ports.App, &s.options.Ports.Worker} {
-		if *port == 0 {
-			if *port, err = devstack.FreePort(); err != nil {
-				return err
-			}
+	for _, port := range []*int{&s.options.Ports.App, &s.options.Ports.Ops, &s.options.Ports.Worker} {
+		if *port != 0 {
+			continue
 		}
+		var release func()
+		if *port, release, err = devstack.HoldPort(); err != nil {
+			return err
+		}
+		s.held = append(s.held, release)
 	}
 	if err := os.MkdirAll(filepath.Join(s.options.Dir, "logs"), 0o755); err != nil {
 		return err
 	}
 	s.keys, err = readKeys(filepath.Join(s.options.Dir, "keys.json"))
 	return err
+}
+
+// releasePorts lets go of the ports that were held until now, so that no other part took them.
+func (s *Stack) releasePorts() {
+	for _, release := range s.held {
+		release()
+	}
+	s.held = nil
 }
 
 // openLog opens the log file of a part, which Stop closes.
@@ -281,6 +294,8 @@ func (s *Stack) startSimulators(ctx context.Context) (err error) {
 	return err
 }
 
+func (s *Stack) opsURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.Ops) }
+
 func (s *Stack) appURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.App) }
 
 // Use makes another binary the one whose processes are started from now on.
@@ -361,7 +376,9 @@ func (s *Stack) StartAPI(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	env := s.envOf(apiLogin, s.keys.APIPassword, "SECRETS_KEYSET", "SECRETS_OLD_KEYSET", "CHECKPOINT_KEYSET")
+	s.releasePorts()
+	env := append(s.envOf(apiLogin, s.keys.APIPassword, "SECRETS_KEYSET", "SECRETS_OLD_KEYSET", "CHECKPOINT_KEYSET"),
+		fmt.Sprintf("OPS_ADDRESS=127.0.0.1:%d", s.options.Ports.Ops))
 	s.API, err = devstack.StartProcess(ctx, "api", s.options.Binary, []string{"api"}, env, log)
 	return err
 }
@@ -385,7 +402,7 @@ func (s *Stack) StartWorker(ctx context.Context) error {
 	if len(s.Workers) == 0 {
 		port = s.options.Ports.Worker
 	}
-	env := append(s.envOf(workerLogin, s.keys.WorkerPassword), fmt.Sprintf("WORKER_HTTP_ADDRESS=127.0.0.1:%d", port))
+	env := append(s.envOf(workerLogin, s.keys.WorkerPassword), fmt.Sprintf("OPS_ADDRESS=127.0.0.1:%d", port))
 	p, err := devstack.StartProcess(ctx, "worker", s.options.Binary, []string{"worker"}, env, log)
 	if err == nil {
 		s.Workers = append(s.Workers, p)
@@ -401,7 +418,8 @@ func (s *Stack) awaitReady(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if isReady(ctx, s.appURL()+"/readyz") {
+		// An earlier version says so where it takes requests.
+		if isReady(ctx, s.opsURL()+"/readyz") || s.options.Migrate != nil && isReady(ctx, s.appURL()+"/readyz") {
 			return s.writeDev()
 		}
 		select {
@@ -432,6 +450,7 @@ func isReady(ctx context.Context, address string) bool {
 
 // Stop stops the parts that were started: the workers, the API, the simulators, Temporal, then PostgreSQL.
 func (s *Stack) Stop() {
+	s.releasePorts()
 	for _, w := range s.Workers {
 		w.Stop()
 	}

@@ -25,7 +25,7 @@ func (c *Approve) events(_ Incident, ask CommandContext) []EventData {
 // Deny denies one person's consent to isolate or release an endpoint.
 type Deny struct {
 	Approval string `json:"approval"`
-	Reason   string `json:"reason"`
+	Reason   string `json:"reason" text:"lines"`
 }
 
 // Name returns "deny".
@@ -45,7 +45,7 @@ func (c *Deny) events(_ Incident, ask CommandContext) []EventData {
 // device that is kept at closure.
 type ExtendIsolation struct {
 	Endpoint string `json:"endpoint"`
-	Reason   string `json:"reason"`
+	Reason   string `json:"reason" text:"lines"`
 }
 
 // Name returns "extend-isolation".

@@ -10,7 +10,7 @@ import (
 // Isolate requests that the client's EDR cut an endpoint off from the network.
 type Isolate struct {
 	Hostname string `json:"hostname"`
-	Reason   string `json:"reason"`
+	Reason   string `json:"reason" text:"lines"`
 }
 
 // Name returns "isolate".
@@ -35,7 +35,7 @@ func (c *Isolate) events(i Incident, _ CommandContext) []EventData {
 // Release requests that an endpoint's isolation be lifted.
 type Release struct {
 	Endpoint string `json:"endpoint"`
-	Reason   string `json:"reason"`
+	Reason   string `json:"reason" text:"lines"`
 	ForAll   string `json:"for_all,omitempty"` // the device's name, to release it also for the other incidents that want it isolated
 }
 
@@ -57,7 +57,7 @@ func (c *Release) events(_ Incident, ask CommandContext) []EventData {
 // KeepIsolated leaves an endpoint isolated after closure, on the client's explicit word.
 type KeepIsolated struct {
 	Endpoint string `json:"endpoint"`
-	Reason   string `json:"reason"`
+	Reason   string `json:"reason" text:"lines"`
 }
 
 // Name returns "keep-isolated".

@@ -21,8 +21,8 @@ var (
 type Assess struct {
 	Severity   *models.Severity    `json:"severity,omitempty"`
 	Title      *string             `json:"title,omitempty"`
-	Summary    *string             `json:"summary,omitempty"`
-	Threat     *string             `json:"threat,omitempty"`
+	Summary    *string             `json:"summary,omitempty" text:"lines"`
+	Threat     *string             `json:"threat,omitempty" text:"lines"`
 	Techniques *[]string           `json:"techniques,omitempty"` // ATT&CK ids
 	Indicators *[]models.Indicator `json:"indicators,omitempty"`
 	Assets     *[]string           `json:"assets,omitempty"`
@@ -108,7 +108,7 @@ func (*Expedite) events(Incident, CommandContext) []EventData {
 
 // Revise publishes the present assessment as the next revision.
 type Revise struct {
-	Change   string `json:"change"`
+	Change   string `json:"change" text:"lines"`
 	Material bool   `json:"material"` // contacts are told
 }
 
@@ -124,7 +124,7 @@ func (c *Revise) events(Incident, CommandContext) []EventData {
 
 // Dismiss ends an investigation that found no threat.
 type Dismiss struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason" text:"lines"`
 }
 
 // Name returns "dismiss".
@@ -139,7 +139,7 @@ func (c *Dismiss) events(Incident, CommandContext) []EventData {
 
 // Comment is a remark to the other side; it hands them the turn.
 type Comment struct {
-	Text string `json:"text"`
+	Text string `json:"text" text:"lines"`
 }
 
 // Name returns "comment".
@@ -154,7 +154,7 @@ func (c *Comment) events(Incident, CommandContext) []EventData {
 
 // Recommend advises the client to do something.
 type Recommend struct {
-	Text string `json:"text"`
+	Text string `json:"text" text:"lines"`
 }
 
 // Name returns "recommend".
@@ -172,8 +172,8 @@ func (c *Recommend) events(i Incident, _ CommandContext) []EventData {
 type SettleRecommendation struct {
 	Recommendation string     `json:"recommendation"`
 	Outcome        Settlement `json:"outcome"`
-	Evidence       string     `json:"evidence,omitempty"`
-	Reason         string     `json:"reason,omitempty"`
+	Evidence       string     `json:"evidence,omitempty" text:"lines"`
+	Reason         string     `json:"reason,omitempty" text:"lines"`
 	ExpiresAt      time.Time  `json:"expires_at,omitzero"`
 }
 
@@ -196,7 +196,7 @@ func (c *SettleRecommendation) events(Incident, CommandContext) []EventData {
 // RecommendResponseTeam says whether to engage an incident response team, with the criteria behind it.
 type RecommendResponseTeam struct {
 	Engage   bool   `json:"engage"`
-	Criteria string `json:"criteria"`
+	Criteria string `json:"criteria" text:"lines"`
 }
 
 // Name returns "recommend-response-team".
@@ -212,7 +212,7 @@ func (c *RecommendResponseTeam) events(Incident, CommandContext) []EventData {
 // Verify is the SOC's word on whether the threat is gone.
 type Verify struct {
 	Gone bool   `json:"gone"`
-	Note string `json:"note"`
+	Note string `json:"note" text:"lines"`
 }
 
 // Name returns "verify".
@@ -228,7 +228,7 @@ func (c *Verify) events(Incident, CommandContext) []EventData {
 // RequestClosure is the client's word that the incident is resolved, or that they accept its risk until a date.
 type RequestClosure struct {
 	Outcome   Outcome   `json:"outcome"`
-	Note      string    `json:"note"`
+	Note      string    `json:"note" text:"lines"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"` // of an accepted risk
 }
 
@@ -251,7 +251,7 @@ func (c *RequestClosure) events(_ Incident, ask CommandContext) []EventData {
 
 // ConfirmClosure closes although the threat may still be present; its sender accepts the risk until a date.
 type ConfirmClosure struct {
-	Reason    string    `json:"reason"`
+	Reason    string    `json:"reason" text:"lines"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
@@ -268,7 +268,7 @@ func (c *ConfirmClosure) events(_ Incident, ask CommandContext) []EventData {
 
 // WithdrawClosure takes the client's request back.
 type WithdrawClosure struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason" text:"lines"`
 }
 
 // Name returns "withdraw-closure".
@@ -284,7 +284,7 @@ func (c *WithdrawClosure) events(Incident, CommandContext) []EventData {
 // GiveFeedback rates how the incident was handled.
 type GiveFeedback struct {
 	Rating  int    `json:"rating"`
-	Comment string `json:"comment,omitempty"`
+	Comment string `json:"comment,omitempty" text:"lines"`
 }
 
 // Name returns "give-feedback".

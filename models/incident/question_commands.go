@@ -9,7 +9,7 @@ import (
 
 // AskQuestion asks the client something. Answers are the allowed ones; none allows any text.
 type AskQuestion struct {
-	Text     string    `json:"text"`
+	Text     string    `json:"text" text:"lines"`
 	Answers  []string  `json:"answers,omitempty"`
 	Deadline time.Time `json:"deadline"`
 }
@@ -47,7 +47,7 @@ func (c *AskQuestion) events(i Incident, _ CommandContext) []EventData {
 // AnswerQuestion is the client's answer to a question.
 type AnswerQuestion struct {
 	Question string `json:"question"`
-	Answer   string `json:"answer"`
+	Answer   string `json:"answer" text:"lines"`
 }
 
 // Name returns "answer-question".

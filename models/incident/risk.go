@@ -189,8 +189,8 @@ func (i *Incident) recommendation(id string) *Recommendation {
 // expiry date, or mitigated with evidence, or not applicable any more with a reason.
 type SettleRisk struct {
 	Outcome   Settlement `json:"outcome"`
-	Evidence  string     `json:"evidence,omitempty"`
-	Reason    string     `json:"reason,omitempty"`
+	Evidence  string     `json:"evidence,omitempty" text:"lines"`
+	Reason    string     `json:"reason,omitempty" text:"lines"`
 	ExpiresAt time.Time  `json:"expires_at,omitzero"`
 }
 

@@ -16,7 +16,7 @@ grant select (id) on clients to watchfire_hooks;
 
 -- Workers: alarms that an activity raises, and look-ups over every client, in a transaction that writes nothing then.
 alter policy operation on operator_alarms to watchfire_soc, watchfire_worker;
-grant select, insert, update (detail, last_seen) on operator_alarms to watchfire_worker;
+grant select, insert, update (detail, last_seen, ended_at) on operator_alarms to watchfire_worker;
 create policy every_lookup on effects for select to watchfire_worker using ((select current_setting('app.every_client', true) = 'on'));
 create policy every_lookup on contacts for select to watchfire_worker using ((select current_setting('app.every_client', true) = 'on'));
 create policy every_lookup on edr_credentials for select to watchfire_worker using ((select current_setting('app.every_client', true) = 'on'));

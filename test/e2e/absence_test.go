@@ -66,7 +66,7 @@ func TestACommandWithoutAWorkerIsAcceptedAndCarriedOutOnce(t *testing.T) {
 // readiness returns the API's answer about its readiness.
 func readiness(t *testing.T) string {
 	t.Helper()
-	return readinessAt(t, system.Dev.App)
+	return readinessAt(t, system.Dev.Ops)
 }
 
 // readinessAt returns the answer of the process at an address about its readiness.
@@ -107,7 +107,7 @@ func TestADatabaseThatOnlyReadsShowsWithinSeconds(t *testing.T) {
 	s := newScene(t, 1)
 	s.retry = true // a connection that was cut may fail once
 	s.open(models.SeverityLow)
-	processes := map[string]string{"API": system.Dev.App, "worker": workerAddress(t)}
+	processes := map[string]string{"API": system.Dev.Ops, "worker": workerAddress(t)}
 	awaitAnswers := func(what string, is func(answer string) bool) {
 		t.Helper()
 		took := elapsed(func() {

@@ -49,7 +49,7 @@ func Resolve(ctx context.Context, c Connection, hostname string) (only models.Ho
 func candidates(hosts []models.Host) string {
 	var names []string
 	for _, h := range hosts {
-		names = append(names, fmt.Sprintf("%q (agent %s)", plain.Line(h.Hostname, maxCandidateName), plain.Line(h.ID, maxCandidateID)))
+		names = append(names, fmt.Sprintf("%q (agent %s)", models.CleanLine(h.Hostname, maxCandidateName), models.CleanLine(h.ID, maxCandidateID)))
 	}
 	slices.Sort(names)
 	more := len(names) - maxCandidates

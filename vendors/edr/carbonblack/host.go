@@ -146,7 +146,7 @@ func (d device) host(now time.Time) models.Host {
 	}
 	groups := slices.Concat(d.AssetGroups, d.Groups)
 	for _, g := range groups[:min(len(groups), maxTags)] {
-		if name := plain.Line(g.Name, maxTag); name != "" {
+		if name := models.CleanLine(g.Name, maxTag); name != "" {
 			h.Tags = append(h.Tags, name)
 		}
 	}
@@ -155,7 +155,7 @@ func (d device) host(now time.Time) models.Host {
 
 // hostname is the name without the domain that may stand before it: CORP\PC-1.
 func (d device) hostname() string {
-	return plain.Line(d.Name[strings.LastIndexByte(d.Name, '\\')+1:], maxHostname)
+	return models.CleanLine(d.Name[strings.LastIndexByte(d.Name, '\\')+1:], maxHostname)
 }
 
 func (d device) state() models.HostState {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
-	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
 const maxComment = 500 // runes
@@ -95,7 +94,7 @@ type parameter struct {
 // newActionRequest names one host only: an action on a list would be many effects.
 func newActionRequest(id, comment string) actionRequest {
 	r := actionRequest{IDs: []string{id}}
-	if comment = plain.Line(comment, maxComment); comment != "" {
+	if comment = models.CleanLine(comment, maxComment); comment != "" {
 		r.Parameters = []parameter{{Name: "comment", Value: comment}}
 	}
 	return r

@@ -7,7 +7,6 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
-	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
 const maxComment = 500 // runes
@@ -106,7 +105,7 @@ func (t *Tenant) sendAction(ctx context.Context, id, comment string, w target) (
 	body := struct {
 		Hosts   []string `json:"endpoint_ids"`
 		Comment string   `json:"comment,omitempty"`
-	}{[]string{id}, plain.Line(comment, maxComment)}
+	}{[]string{id}, models.CleanLine(comment, maxComment)}
 	ex := t.send(ctx, http.MethodPost, "/api/endpoint/action/"+w.command, body)
 	var answer struct {
 		Action string  `json:"action"` // all that older Kibanas answer

@@ -8,7 +8,6 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
-	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
 const (
@@ -45,7 +44,7 @@ type change struct {
 }
 
 func newChange(kind, comment string) change {
-	w := change{kind: kind, opposite: unisolate, path: "/isolate", Comment: plain.Line(comment, maxComment), Isolation: "Full"}
+	w := change{kind: kind, opposite: unisolate, path: "/isolate", Comment: models.CleanLine(comment, maxComment), Isolation: "Full"}
 	if kind == unisolate {
 		w.opposite, w.path, w.Isolation = isolate, "/unisolate", ""
 	}

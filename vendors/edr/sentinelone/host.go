@@ -110,7 +110,7 @@ type tag struct {
 
 func (a agent) host() models.Host {
 	h := models.Host{
-		ID: a.ID, Hostname: plain.Line(a.ComputerName, maxHostname), State: state(a.NetworkStatus),
+		ID: a.ID, Hostname: models.CleanLine(a.ComputerName, maxHostname), State: state(a.NetworkStatus),
 		Online: a.IsActive, Class: class(a.MachineType),
 	}
 	if a.IsUninstalled { // what it last said of the network is history
@@ -130,9 +130,9 @@ func (a agent) host() models.Host {
 // text is a tag as the console writes it: the key, and the value if it has one.
 func (t tag) text() string {
 	if t.Value == "" {
-		return plain.Line(t.Key, maxTag)
+		return models.CleanLine(t.Key, maxTag)
 	}
-	return plain.Line(t.Key+":"+t.Value, maxTag)
+	return models.CleanLine(t.Key+":"+t.Value, maxTag)
 }
 
 func state(networkStatus string) models.HostState {

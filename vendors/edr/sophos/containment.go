@@ -7,7 +7,6 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
-	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
 const (
@@ -50,7 +49,7 @@ func (t *Tenant) setIsolation(ctx context.Context, op exchange.Op, id string, en
 	if !uuid.MatchString(id) {
 		return op.Failed(models.Rejected, "invalid_host_id")
 	}
-	body := change{enabled, plain.Line(comment, maxComment)}
+	body := change{enabled, models.CleanLine(comment, maxComment)}
 	ex, err := t.send(ctx, op, http.MethodPatch, "/endpoints/"+id+"/isolation", body)
 	if err != nil {
 		return err

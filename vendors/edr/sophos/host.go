@@ -154,7 +154,7 @@ func (i isolation) changed() time.Time {
 
 func (e endpoint) host(enabled bool) models.Host {
 	return models.Host{
-		ID: e.ID, Hostname: plain.Line(e.Hostname, maxHostname), State: e.state(enabled),
+		ID: e.ID, Hostname: models.CleanLine(e.Hostname, maxHostname), State: e.state(enabled),
 		Online: e.Online, Class: class(e.Type), SeenAt: moment(e.LastSeenAt),
 	}
 }

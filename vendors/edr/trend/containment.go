@@ -10,7 +10,6 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
-	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
 const maxComment = 250 // runes
@@ -71,7 +70,7 @@ func (t *Tenant) sendAction(ctx context.Context, op exchange.Op, id, comment str
 	case host.State == w.back:
 		return "", op.Opposed()
 	}
-	list := []target{{AgentGUID: id, Description: plain.Line(comment, maxComment)}}
+	list := []target{{AgentGUID: id, Description: models.CleanLine(comment, maxComment)}}
 	ex := t.send(ctx, http.MethodPost, "/response/endpoints/"+w.verb, "", list)
 	action, err := taken(ex, op)
 	var failed *models.VendorError

@@ -121,7 +121,7 @@ func (e endpoint) host() models.Host {
 		seen = agent
 	}
 	h := models.Host{
-		ID: e.AgentGUID, Hostname: plain.Line(e.Name, maxHostname), State: models.HostUnknown,
+		ID: e.AgentGUID, Hostname: models.CleanLine(e.Name, maxHostname), State: models.HostUnknown,
 		Online: e.Sensor.Connectivity == "connected" || e.Agent.Status == "on", SeenAt: seen,
 	}
 	switch e.IsolationStatus {

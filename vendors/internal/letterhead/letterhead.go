@@ -8,7 +8,6 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/address"
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
 const (
@@ -35,9 +34,9 @@ func Name(s string) string { return strings.ReplaceAll(header(s, maxName), `\`, 
 func Subject(out models.OutboundMail) string { return header(out.Subject, maxSubject) }
 
 // header returns s as one line in which no encoded word of RFC 2047 begins: a mail program
-// would decode one, and show what plain.Line has taken out.
+// would decode one, and show what models.CleanLine has taken out.
 func header(s string, limit int) string {
-	return strings.ReplaceAll(plain.Line(s, limit), "=?", "= ?")
+	return strings.ReplaceAll(models.CleanLine(s, limit), "=?", "= ?")
 }
 
 // Threading returns the headers Message-ID, References and In-Reply-To of out, as many of them

@@ -1,3 +1,4 @@
+// Package plain tells which host names may be asked for. It knows nothing of any vendor.
 package plain
 
 import (

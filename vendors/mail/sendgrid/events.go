@@ -5,16 +5,17 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
 const (
@@ -50,6 +51,22 @@ func NewEvents(publicKeyBase64 string) (*Events, error) {
 // Skipped counts, since NewEvents, the events of verified batches that were left out because
 // they were unreadable or of a kind this platform does not know.
 func (e *Events) Skipped() uint64 { return e.skipped.Load() }
+
+// longestTimestamp bounds the digits of a header X-Twilio-Email-Event-Webhook-Timestamp.
+const longestTimestamp = 20
+
+// IsSignature reports whether the headers of a signature have the form of one: base64 of an ECDSA
+// signature in ASN.1, and the seconds of a time. It says nothing of who made it, and costs
+// nothing to ask before a body is read.
+func IsSignature(signature, timestamp string) bool {
+	der, err := base64.StdEncoding.DecodeString(signature)
+	if err != nil || timestamp == "" || len(timestamp) > longestTimestamp || strings.Trim(timestamp, "0123456789") != "" {
+		return false
+	}
+	var pair struct{ R, S *big.Int }
+	rest, err := asn1.Unmarshal(der, &pair)
+	return err == nil && len(rest) == 0 && pair.R.Sign() > 0 && pair.S.Sign() > 0
+}
 
 // Parse checks the signature (X-Twilio-Email-Event-Webhook-Signature and -Timestamp) over the raw
 // body, byte for byte, and reads the batch. Batches repeat, mix tenants and come out of order:
@@ -149,14 +166,14 @@ func idOf(wire wireEvent, raw json.RawMessage) string {
 func reasonOf(wire wireEvent) string {
 	var said []string
 	for _, part := range []string{wire.Reason, wire.Message, wire.Response, wire.Classification} {
-		if part = plain.Line(part, maxReason); part != "" && !strings.Contains(strings.Join(said, "; "), part) {
+		if part = models.CleanLine(part, maxReason); part != "" && !strings.Contains(strings.Join(said, "; "), part) {
 			said = append(said, part)
 		}
 	}
-	if status := plain.Line(wire.Status, 20); status != "" && !strings.Contains(strings.Join(said, "; "), status) {
+	if status := models.CleanLine(wire.Status, 20); status != "" && !strings.Contains(strings.Join(said, "; "), status) {
 		said = append(said, "status "+status)
 	}
-	return plain.Line(strings.Join(said, "; "), maxReason)
+	return models.CleanLine(strings.Join(said, "; "), maxReason)
 }
 
 // opaqueOf returns our own custom arguments, which SendGrid merges with the event's fields.

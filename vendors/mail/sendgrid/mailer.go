@@ -24,7 +24,6 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/exchange"
 	"github.com/watchfire-mdr/watchfire/vendors/internal/letterhead"
-	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
 const (
@@ -105,14 +104,14 @@ func (m *Mailer) do(ctx context.Context, method rest.Method, path string, body [
 // failure turns an exchange into an error.
 func failure(ex *exchange.Exchange, op exchange.Op) *models.VendorError {
 	f := ex.Failure(op)
-	f.RequestID = plain.Line(ex.Header().Get("X-Message-Id"), 64)
+	f.RequestID = models.CleanLine(ex.Header().Get("X-Message-Id"), 64)
 	var body struct {
 		Errors []struct {
 			Field string `json:"field"`
 		} `json:"errors"`
 	}
 	if !ex.OK() && ex.Decode(&body) == nil && len(body.Errors) > 0 {
-		f.Code = plain.Line(body.Errors[0].Field, 64) // the message beside it may quote an address
+		f.Code = models.CleanLine(body.Errors[0].Field, 64) // the message beside it may quote an address
 	}
 	if f.Class == models.Throttled {
 		f.RetryAfter = ex.RetryAfter("X-RateLimit-Reset", "Retry-After")

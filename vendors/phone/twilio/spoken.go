@@ -10,7 +10,7 @@ import (
 
 	"github.com/twilio/twilio-go/twiml"
 
-	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
+	"github.com/watchfire-mdr/watchfire/models"
 )
 
 const (
@@ -71,7 +71,7 @@ func Hangup() ([]byte, error) {
 }
 
 func newSay(m Spoken) (*twiml.VoiceSay, error) {
-	text := plain.Line(m.Text, maxSpoken)
+	text := models.CleanLine(m.Text, maxSpoken)
 	if text == "" {
 		return nil, errors.New("twilio: there is nothing to say")
 	}

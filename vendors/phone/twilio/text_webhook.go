@@ -8,7 +8,6 @@ import (
 	"github.com/twilio/twilio-go/twiml"
 
 	"github.com/watchfire-mdr/watchfire/models"
-	"github.com/watchfire-mdr/watchfire/vendors/internal/plain"
 )
 
 const maxReply = 320 // runes, two to five parts of a short message
@@ -64,7 +63,7 @@ func ParseIncoming(form url.Values) (IncomingText, error) {
 	in := IncomingText{
 		TextID: form.Get("MessageSid"),
 		From:   form.Get("From"),
-		Body:   plain.Line(form.Get("Body"), maxText),
+		Body:   models.CleanLine(form.Get("Body"), maxText),
 	}
 	switch {
 	case !textSID.MatchString(in.TextID):
@@ -79,7 +78,7 @@ func ParseIncoming(form url.Values) (IncomingText, error) {
 // most 320 characters, or with silence if text is "". Serve it as text/xml.
 func Reply(text string) ([]byte, error) {
 	var verbs []twiml.Element
-	if line := plain.Line(text, maxReply); line != "" {
+	if line := models.CleanLine(text, maxReply); line != "" {
 		verbs = append(verbs, &twiml.MessagingMessage{Body: line})
 	}
 	xml, err := twiml.Messages(verbs)

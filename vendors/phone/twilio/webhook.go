@@ -1,6 +1,7 @@
 package twilio
 
 import (
+	"encoding/base64"
 	"errors"
 	"net/url"
 	"regexp"
@@ -36,6 +37,16 @@ func NewSignatures(account string, tokens ...string) (*Signatures, error) {
 		s.validators = append(s.validators, client.NewRequestValidator(token))
 	}
 	return s, nil
+}
+
+// macBytes is the length of an HMAC-SHA1.
+const macBytes = 20
+
+// IsSignature reports whether a header X-Twilio-Signature has the form of one: base64 of an
+// HMAC-SHA1. It says nothing of who made it, and costs nothing to ask before a body is read.
+func IsSignature(header string) bool {
+	mac, err := base64.StdEncoding.DecodeString(header)
+	return err == nil && len(mac) == macBytes
 }
 
 // Valid reports whether signature (header X-Twilio-Signature) was made by Twilio over publicURL
