@@ -334,12 +334,12 @@ func TestRefusalsAreCounted(t *testing.T) {
 
 func TestAClientReportsASuspicion(t *testing.T) {
 	w := newWorld(t)
-	path := w.clientPath("reports")
-	report := func(title string) (r models.Report) {
+	path := w.clientPath("suspicions")
+	report := func(title string) (r models.Suspicion) {
 		body := map[string]any{"title": title, "text": "Seen this morning.", "hostnames": []string{"ws-17"}, "indicators": []any{map[string]any{"type": "domain", "value": "evil.example"}}}
 		key := w.newKey()
 		w.must(http.StatusCreated, w.postAs("responder", path, key, body)).into(t, &r)
-		var again models.Report
+		var again models.Suspicion
 		w.must(http.StatusCreated, w.postAs("responder", path, key, body)).into(t, &again)
 		if again != r {
 			t.Errorf("the repeat made %+v beside %+v", again, r)
@@ -352,14 +352,14 @@ func TestAClientReportsASuspicion(t *testing.T) {
 	if alert.Source != models.SourceClientReport || alert.ReportedBy != w.users["responder"].ID || alert.Detail != "Seen this morning." || len(alert.Indicators) != 1 {
 		t.Errorf("the SOC sees %+v", alert)
 	}
-	opened := func(r models.Report) models.Reference {
+	opened := func(r models.Suspicion) models.Reference {
 		var i incident.Incident
 		w.must(http.StatusCreated, w.post("analyst", "/api/v1/incidents", map[string]any{"client": w.acme.Number, "alerts": []uuid.UUID{r.ID}})).into(t, &i)
 		return i.Reference
 	}
 	published, gone := opened(shown), opened(dismissed)
 	states := func(who string) map[string]string {
-		var list struct{ Items []models.Report }
+		var list struct{ Items []models.Suspicion }
 		w.must(http.StatusOK, w.get(who, path)).into(t, &list)
 		found := map[string]string{}
 		for _, r := range list.Items {

@@ -141,7 +141,7 @@ func TestWhatFailsIsNotNoted(t *testing.T) {
 	noted := len(w.changes("lead"))
 	w.must(http.StatusConflict, w.post("analyst", contactPath(w, id, "test-channel"), channel(models.ChannelSMS)))
 	w.must(http.StatusUnprocessableEntity, w.postAs("analyst", contactPath(w, id, "test-channel"), "k", channel(models.ChannelEmail)))
-	w.must(http.StatusForbidden, w.remove("admin", contactPath(w, id)))
+	w.must(http.StatusForbidden, w.remove("viewer", contactPath(w, id)))
 	w.must(http.StatusNotFound, w.remove("stranger", contactPath(w, id)))
 	w.must(http.StatusNotFound, w.remove("lead", contactPath(w, uuid.New())))
 	w.must(http.StatusConflict, w.post("lead", w.clientPath("response-authority", version, "sign"), nil))

@@ -81,7 +81,7 @@ var matrix = map[string]string{
 	"list-refusals":               "401 403 2 2 403 403 403 403 403 403",
 
 	"report-suspicion": "401 409 409 409 403 2 2 404 404 403",
-	"list-reports":     "401 2 2 2 2 2 2 404 404 403",
+	"list-suspicions":  "401 2 2 2 2 2 2 404 404 403",
 
 	"list-alarms":     "401 403 403 2 403 403 403 403 403 403",
 	"decode-payloads": "401 403 403 2 403 403 403 403 403 403",

@@ -87,7 +87,7 @@ var permissions = addCommands(map[string][]models.Role{
 	"list-refusals":               clientManagers,
 
 	"report-suspicion": clientsOwn,
-	"list-reports":     everyone,
+	"list-suspicions":  everyone,
 
 	"list-alerts":   staff,
 	"receive-alert": receivers,

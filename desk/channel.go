@@ -198,12 +198,10 @@ func (d *Desk) ConfirmChannel(ctx context.Context, u models.User, number int, co
 		if c, err = contactWithChannel(tx, contact, ch); err != nil {
 			return err
 		}
-		right, err := d.outstandingCode(tx, c, ch)
+		right, verified, err := d.outstandingCode(tx, c, ch)
 		switch {
-		case err != nil:
+		case err != nil || verified:
 			return err
-		case right == "":
-			return nil
 		case subtle.ConstantTimeCompare([]byte(right), []byte(code)) != 1:
 			wrong = models.InvalidField("/code", "is not the code that was sent")
 			return tx.WrongCode(contact, ch)
@@ -217,26 +215,26 @@ func (d *Desk) ConfirmChannel(ctx context.Context, u models.User, number int, co
 	return c, wrong
 }
 
-// outstandingCode returns the outstanding code of a contact's channel, or "" when the channel is verified and there is
+// outstandingCode returns the outstanding code of a contact's channel, or that the channel is verified and there is
 // none.
-func (d *Desk) outstandingCode(tx *store.Tx, c models.Contact, ch models.Channel) (string, error) {
+func (d *Desk) outstandingCode(tx *store.Tx, c models.Contact, ch models.Channel) (code string, verified bool, err error) {
 	key, expires, wrong, err := tx.Code(c.ID, ch)
 	none := models.KindOf(err) == models.NotFound
 	switch {
 	case none && !c.Verified[ch].IsZero():
-		return "", nil
+		return "", true, nil
 	case none:
-		return "", models.Errorf(models.Conflict, "no code was sent over this channel; send one")
+		return "", false, models.Errorf(models.Conflict, "no code was sent over this channel; send one")
 	case err != nil:
-		return "", err
+		return "", false, err
 	case wrong >= wrongCodes:
-		return "", models.Errorf(models.Conflict, "too many wrong codes; send a new one")
+		return "", false, models.Errorf(models.Conflict, "too many wrong codes; send a new one")
 	case !tx.Now().Before(expires):
-		return "", models.Errorf(models.Conflict, "the code has expired; send a new one")
+		return "", false, models.Errorf(models.Conflict, "the code has expired; send a new one")
 	}
-	code, err := tx.SentCode(key)
+	code, err = tx.SentCode(key)
 	if models.KindOf(err) == models.NotFound {
-		return "", models.Errorf(models.Conflict, "the code has not been sent yet; try again")
+		err = models.Errorf(models.Conflict, "the code has not been sent yet; try again")
 	}
-	return code, err
+	return code, false, err
 }

@@ -26,8 +26,9 @@ import (
 type references struct {
 	desk.Temporal
 	foreign map[models.Reference]bool
-	down    atomic.Bool // it takes connections and does not answer
+	down    *crowd // if not nil, it takes connections and does not answer
 	asked   atomic.Int64
+	alone   atomic.Int64 // requests that nobody came to while it did not answer
 	locked  atomic.Int64 // requests during which a client's row was locked
 	look    func(context.Context) error
 
@@ -39,10 +40,40 @@ func (e *references) answer(ctx context.Context) error {
 	if e.look != nil && e.look(ctx) != nil {
 		e.locked.Add(1)
 	}
-	if e.down.Load() {
-		<-ctx.Done()
+	if e.down != nil {
+		err := e.down.wait(ctx)
+		if ctx.Err() != nil {
+			e.alone.Add(1)
+		}
+		return err
 	}
 	return ctx.Err()
+}
+
+// crowd keeps requests without an answer until so many of a kind wait at the same time.
+type crowd struct {
+	size int
+
+	mu      sync.Mutex
+	waiting int
+	full    chan struct{}
+}
+
+// wait returns DeadlineExceeded once the crowd is complete, or what ends ctx before.
+func (c *crowd) wait(ctx context.Context) error {
+	c.mu.Lock()
+	full := c.full
+	if c.waiting++; c.waiting == c.size {
+		close(full)
+		c.waiting, c.full = 0, make(chan struct{})
+	}
+	c.mu.Unlock()
+	select {
+	case <-full:
+		return context.DeadlineExceeded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (e *references) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
@@ -107,11 +138,10 @@ func newCounter(t *testing.T, wait time.Duration, foreign ...int) *counter {
 	return &counter{T: t, Desk: d, client: c, store: s, engine: e}
 }
 
-// open opens so many incidents at once and returns their references and how long that took.
-func (c *counter) open(at int) (given []models.Reference, took time.Duration) {
+// open opens so many incidents at once and returns their references.
+func (c *counter) open(at int) []models.Reference {
 	c.Helper()
-	given = make([]models.Reference, at)
-	began := time.Now()
+	given := make([]models.Reference, at)
 	var all sync.WaitGroup
 	for n := range given {
 		all.Go(func() {
@@ -123,7 +153,7 @@ func (c *counter) open(at int) (given []models.Reference, took time.Duration) {
 		})
 	}
 	all.Wait()
-	return given, time.Since(began)
+	return given
 }
 
 func (c *counter) wantDistinct(given []models.Reference) {
@@ -141,7 +171,7 @@ func (c *counter) wantDistinct(given []models.Reference) {
 // engine's answer to another opening.
 func TestTheEngineIsAskedAboutReferencesOutsideOfTransactions(t *testing.T) {
 	c := newCounter(t, time.Minute, 1, 2, 5, 11)
-	given, _ := c.open(1)
+	given := c.open(1)
 	if want := models.NewReference(c.client.Number, 3); given[0] != want {
 		t.Errorf("the first incident is %s, want %s", given[0], want)
 	}
@@ -153,28 +183,24 @@ func TestTheEngineIsAskedAboutReferencesOutsideOfTransactions(t *testing.T) {
 		t.Errorf("the alarms are %+v, %v", alarms, err)
 	}
 	c.engine.look = nil // from here on another opening may hold the lock at that moment
-	more, _ := c.open(24)
+	more := c.open(24)
 	given = append(given, more...)
 	c.wantDistinct(given)
 	last := models.NewReference(c.client.Number, len(given)+len(c.engine.foreign))
-	if next, _ := c.open(1); next[0].Number() != last.Number()+1 {
+	if next := c.open(1); next[0].Number() != last.Number()+1 {
 		t.Errorf("%s follows %s", next[0], last)
 	}
 }
 
 func TestOpeningsOfOneClientDoNotWaitForEachOtherWhileTheEngineIsDown(t *testing.T) {
-	const wait = time.Second
-	c := newCounter(t, wait, 1)
-	c.engine.down.Store(true)
+	c := newCounter(t, time.Minute, 1)
+	c.engine.down = &crowd{size: 6, full: make(chan struct{})} // each asks for the look and for the start, side by side
 	c.engine.look = nil
-	given, took := c.open(6)
-	if took > 3*wait { // each waits for the look and for the start, side by side
-		t.Errorf("six openings took %s", took)
-	}
+	given := c.open(6)
 	asked := c.engine.asked.Load()
-	more, took := c.open(6)
-	if took > 2*wait || c.engine.asked.Load() != asked {
-		t.Errorf("six more took %s and asked %d times about references", took, c.engine.asked.Load()-asked)
+	more := c.open(6)
+	if c.engine.alone.Load() > 0 || c.engine.asked.Load() != asked {
+		t.Errorf("%d requests waited for another opening, and six more openings asked %d times about references", c.engine.alone.Load(), c.engine.asked.Load()-asked)
 	}
 	seen := map[models.Reference]bool{}
 	for _, r := range append(given, more...) {

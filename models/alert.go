@@ -56,25 +56,25 @@ type Alert struct {
 	ServiceToken string    `json:"service_token,omitempty"`
 }
 
-// ReportState says what became of a suspicion that the client reported.
-type ReportState string
+// SuspicionState says what became of a suspicion that the client reported.
+type SuspicionState string
 
 // The states of a report.
 const (
-	ReportOpen       ReportState = "open"        // an analyst looks at it, or will
-	ReportInIncident ReportState = "in_incident" // an incident that the client can see is about it
-	ReportDismissed  ReportState = "dismissed"   // there was nothing to it
+	SuspicionOpen       SuspicionState = "open"        // an analyst looks at it, or will
+	SuspicionInIncident SuspicionState = "in_incident" // an incident that the client can see is about it
+	SuspicionDismissed  SuspicionState = "dismissed"   // there was nothing to it
 )
 
-// Report is a suspicion that a user of the client reported, as the client sees it.
-type Report struct {
-	ID             uuid.UUID   `json:"id"` // of the alert
-	Title          string      `json:"title"`
-	ReportedBy     uuid.UUID   `json:"reported_by"`
-	ReportedByName string      `json:"reported_by_name,omitempty"`
-	ReportedAt     time.Time   `json:"reported_at"`
-	State          ReportState `json:"state"`
-	Incident       Reference   `json:"incident,omitempty"`
+// Suspicion is what a user of the client reported, as the client sees it.
+type Suspicion struct {
+	ID             uuid.UUID      `json:"id"` // of the alert
+	Title          string         `json:"title"`
+	ReportedBy     uuid.UUID      `json:"reported_by"`
+	ReportedByName string         `json:"reported_by_name,omitempty"`
+	ReportedAt     time.Time      `json:"reported_at"`
+	State          SuspicionState `json:"state"`
+	Incident       Reference      `json:"incident,omitempty"`
 }
 
 // Indicator is an indicator of compromise. Its value is written by attackers: defang it for people.

@@ -285,54 +285,54 @@ func (tx *Tx) Alerts(f AlertFilter, c Cursor, limit int) ([]models.Alert, error)
 	return each(rows, numberedAlert.model), problem("list alerts", err)
 }
 
-// Reports lists the suspicions that users of the transaction's client reported, the newest first, from after the cursor
+// Suspicions lists the suspicions that users of the transaction's client reported, the newest first, from after the cursor
 // {ReportedAt, ID}. It tells of an incident what the client may know: which one, once it is published, and that it was
 // dismissed. At most 1,000.
-func (tx *Tx) Reports(c Cursor, limit int) ([]models.Report, error) {
+func (tx *Tx) Suspicions(c Cursor, limit int) ([]models.Suspicion, error) {
 	if err := tx.needsClient(); err != nil {
 		return nil, err
 	}
 	if _, err := uuid.Parse(c.ID); err != nil && c != (Cursor{}) {
 		return nil, models.InvalidField("/cursor", "is not a cursor of this list")
 	}
-	var rows []reportRow
-	if err := page(tx.reports(), "alerts.received_at", "alerts.id", c, limit).Find(&rows).Error; err != nil {
-		return nil, problem("list reports", err)
+	var rows []suspicionRow
+	if err := page(tx.suspicions(), "alerts.received_at", "alerts.id", c, limit).Find(&rows).Error; err != nil {
+		return nil, problem("list suspicions", err)
 	}
-	return each(rows, reportRow.model), nil
+	return each(rows, suspicionRow.model), nil
 }
 
-// Report returns one of the entries of Reports. NotFound when there is none with this id.
-func (tx *Tx) Report(id uuid.UUID) (models.Report, error) {
+// Suspicion returns one of the entries of Suspicions. NotFound when there is none with this id.
+func (tx *Tx) Suspicion(id uuid.UUID) (models.Suspicion, error) {
 	if err := tx.needsClient(); err != nil {
-		return models.Report{}, err
+		return models.Suspicion{}, err
 	}
-	var row reportRow
-	err := tx.reports().Where("alerts.id = ?", id).Take(&row).Error
-	return row.model(), notFound(problem("read report", err), "report")
+	var row suspicionRow
+	err := tx.suspicions().Where("alerts.id = ?", id).Take(&row).Error
+	return row.model(), notFound(problem("read suspicion", err), "suspicion")
 }
 
-type reportRow struct {
+type suspicionRow struct {
 	ID         uuid.UUID
 	Title      string
 	ReportedBy uuid.UUID
 	Name       string
 	ReceivedAt time.Time
-	State      models.ReportState
+	State      models.SuspicionState
 	Incident   models.Reference
 }
 
-func (r reportRow) model() models.Report {
-	return models.Report{
+func (r suspicionRow) model() models.Suspicion {
+	return models.Suspicion{
 		ID: r.ID, Title: r.Title, ReportedBy: r.ReportedBy, ReportedByName: r.Name, ReportedAt: r.ReceivedAt.UTC(), State: r.State, Incident: r.Incident,
 	}
 }
 
-func (tx *Tx) reports() *gorm.DB {
+func (tx *Tx) suspicions() *gorm.DB {
 	return tx.of("alerts").Select(`alerts.id, alerts.title, alerts.reported_by, u.name, alerts.received_at,
 			case when i.revision >= 1 then ? when i.phase = 'dismissed' then ? else ? end as state,
 			case when i.revision >= 1 then i.reference else '' end as incident`,
-		models.ReportInIncident, models.ReportDismissed, models.ReportOpen).
+		models.SuspicionInIncident, models.SuspicionDismissed, models.SuspicionOpen).
 		Joins("join users u on u.client_id = alerts.client_id and u.id = alerts.reported_by").
 		Joins("left join incidents i on i.client_id = alerts.client_id and i.reference = alerts.incident").
 		Where("alerts.source = ?", models.SourceClientReport)

@@ -10,15 +10,15 @@ import (
 )
 
 type approverRow struct {
-	ClientID  uuid.UUID
-	ContactID uuid.UUID
-	Number    int
-	Confirmed bool
-	Reach     int
-	PIN       *string `gorm:"column:pin"`
-	HasPIN    bool
-	ByUser    uuid.UUID
-	At        time.Time
+	ClientID       uuid.UUID
+	ContactID      uuid.UUID
+	Number         int
+	Confirmed      bool
+	AddressVersion int
+	PIN            *string `gorm:"column:pin"`
+	HasPIN         bool
+	ByUser         uuid.UUID
+	At             time.Time
 }
 
 // TableName names the table.
@@ -49,7 +49,7 @@ func (tx *Tx) addApprover(contact uuid.UUID, row approverRow) (models.Contact, e
 	if err != nil {
 		return models.Contact{}, notFound(problem("read contact", err), "contact")
 	}
-	row.ClientID, row.ContactID, row.Number, row.Reach = tx.client, contact, known.Number+1, known.Contact.Reach
+	row.ClientID, row.ContactID, row.Number, row.AddressVersion = tx.client, contact, known.Number+1, known.Contact.AddressVersion
 	if err := tx.db.Create(&row).Error; err != nil {
 		return models.Contact{}, problem("keep approver", err)
 	}
@@ -58,20 +58,20 @@ func (tx *Tx) addApprover(contact uuid.UUID, row approverRow) (models.Contact, e
 
 // seenContactRow is a contact with the newest word on whether they may approve.
 type seenContactRow struct {
-	Contact        contactRow `gorm:"embedded"`
-	Number         int        // of that word, 0 for none
-	Confirmed      bool
-	ConfirmedReach int
-	HasPIN         bool
-	ByUser         uuid.UUID
-	ConfirmedAt    *time.Time
+	Contact          contactRow `gorm:"embedded"`
+	Number           int        // of that word, 0 for none
+	Confirmed        bool
+	ConfirmedVersion int
+	HasPIN           bool
+	ByUser           uuid.UUID
+	ConfirmedAt      *time.Time
 }
 
 // columnsOfApprover reads what withApprover joins.
 const (
-	columnsOfApprover = contactColumns + `, contacts.reach, approver.number, approver.confirmed, approver.reach as confirmed_reach, approver.has_pin,
+	columnsOfApprover = contactColumns + `, contacts.address_version, approver.number, approver.confirmed, approver.address_version as confirmed_version, approver.has_pin,
 		approver.by_user, approver.at as confirmed_at`
-	withApprover = `left join lateral (select number, confirmed, reach, has_pin, by_user, at from approvers a
+	withApprover = `left join lateral (select number, confirmed, address_version, has_pin, by_user, at from approvers a
 		where a.client_id = contacts.client_id and a.contact_id = contacts.id order by number desc limit 1) approver on true`
 )
 
@@ -82,7 +82,7 @@ func (tx *Tx) seenContacts() *gorm.DB {
 
 func (r seenContactRow) model() models.Contact {
 	c := r.Contact.model()
-	if r.Confirmed && r.ConfirmedReach == r.Contact.Reach && c.RemovedAt.IsZero() {
+	if r.Confirmed && r.ConfirmedVersion == r.Contact.AddressVersion && c.RemovedAt.IsZero() {
 		c.Approver = &models.Approver{By: r.ByUser, At: orZero(r.ConfirmedAt), PIN: r.HasPIN}
 	}
 	return c

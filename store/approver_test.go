@@ -41,7 +41,7 @@ func TestEveryChangeOfReachIsCounted(t *testing.T) {
 		_, err := tx.ConfirmApprover(h.acme.contact.ID, h.acme.user.ID, "", noon)
 		return err
 	})
-	err := h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error { return tx.Exec("update contacts set reach = 1") })
+	err := h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error { return tx.Exec("update contacts set address_version = 1") })
 	h.fails(err, models.Forbidden)
 	h.as(store.SOC, h.acme, func(tx *store.Tx) error {
 		return tx.Exec("update contacts set removed_at = ? where id = ?", noon, h.acme.contact.ID)

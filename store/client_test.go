@@ -102,7 +102,7 @@ func TestUsers(t *testing.T) {
 		})
 	}
 	ids := []uuid.UUID{h.acme.user.ID, h.other.user.ID, h.analyst.ID, uuid.New()}
-	for who, want := range map[store.Audience]int{store.Portal: 1, store.Worker: 1, store.SOC: 2} {
+	for who, want := range map[store.Audience]int{store.Portal: 1, store.Worker: 2, store.SOC: 2} {
 		h.as(who, h.acme, func(tx *store.Tx) error {
 			names, err := tx.UserNames(ids)
 			equal(t, "names for "+string(who), len(names), want)

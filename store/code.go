@@ -77,7 +77,10 @@ func (tx *Tx) SentCode(key string) (code string, err error) {
 	case len(rows) == 0:
 		return "", models.Errorf(models.NotFound, "code not found")
 	}
-	return rows[0].model().Code(), nil
+	if code = tx.ledgerRow(rows[0]).Code(); code == "" {
+		err = errors.New("read code: the key that it follows from is not there")
+	}
+	return code, err
 }
 
 // WrongCode counts a wrong try. NotFound when there is no outstanding code.

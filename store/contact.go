@@ -31,7 +31,7 @@ type contactRow struct {
 	RemovedAt        *time.Time
 	RequestID        string
 	Fingerprint      string
-	Reach            int `gorm:"->"` // counts the changes of number and address
+	AddressVersion   int `gorm:"->"` // counts the changes of number and address
 }
 
 // TableName names the table.
@@ -107,7 +107,7 @@ func (tx *Tx) CreateContact(c models.Contact, requestID, fingerprint string) (mo
 		return row.model(), problem("create contact", insert.Error)
 	}
 	row = contactRow{}
-	err := tx.of("contacts").Where("request_id = ?", requestID).Take(&row).Error
+	err := tx.of("contacts").Select(contactColumns+", fingerprint").Where("request_id = ?", requestID).Take(&row).Error
 	return row.model(), sameRequest(row.Fingerprint, fingerprint, problem("find contact", err))
 }
 
@@ -165,7 +165,7 @@ func (tx *Tx) holdContact(id uuid.UUID) (contactRow, error) {
 		return contactRow{}, err
 	}
 	var row contactRow
-	err := tx.of("contacts").Where("id = ? and removed_at is null", id).
+	err := tx.of("contacts").Select(contactColumns).Where("id = ? and removed_at is null", id).
 		Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Take(&row).Error
 	return row, notFound(problem("hold contact", err), "contact")
 }

@@ -230,6 +230,7 @@ const takeRole = `select set_config('role', $1, true), set_config('app.client_id
 const (
 	holdUser = `select set_config('app.user_id', id::text, true), set_config('app.reach', case when limited then 'some' else 'all' end, true)
 		from users where id = $1 and role = $2 and disabled_at is null`
+	//nolint:gosec // it is no credential
 	holdServiceToken = `select set_config('app.user_id', id::text, true), set_config('app.reach', 'all', true)
 		from service_tokens where id = $1 and revoked_at is null and expires_at > now()`
 )

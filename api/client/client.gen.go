@@ -696,18 +696,6 @@ type NewIncident struct {
 // NewIndicator An indicator of a new alert. Attackers write its value.
 type NewIndicator = models.Indicator
 
-// NewReport Example: {"hostnames":["ws-17"],"text":"Three colleagues got it this morning, one has typed hers in.","title":"A mail asks for passwords"}
-type NewReport struct {
-	Hostnames  *[]string       `json:"hostnames,omitempty"`
-	Indicators *[]NewIndicator `json:"indicators,omitempty"`
-
-	// Text What was seen.
-	Text string `json:"text"`
-
-	// Title Not blank.
-	Title string `json:"title"`
-}
-
 // NewResponseAuthority Example: {"never":["dc-*"],"rules":[{"action":"isolated","classes":["workstation"],"decision":"auto","name":"Workstations at any time"},{"action":"isolated","classes":["server"],"decision":"ask_then_auto","hours":"outside","name":"Servers at night","severities":["critical"]}],"two_persons":[{"tag":"production"}]}
 type NewResponseAuthority struct {
 	// Never Devices that are never isolated, whatever a rule says.
@@ -736,6 +724,18 @@ type NewServiceToken struct {
 	// Name Not blank.
 	Name       string             `json:"name"`
 	Operations []ServiceOperation `json:"operations"`
+}
+
+// NewSuspicion Example: {"hostnames":["ws-17"],"text":"Three colleagues got it this morning, one has typed hers in.","title":"A mail asks for passwords"}
+type NewSuspicion struct {
+	Hostnames  *[]string       `json:"hostnames,omitempty"`
+	Indicators *[]NewIndicator `json:"indicators,omitempty"`
+
+	// Text What was seen.
+	Text string `json:"text"`
+
+	// Title Not blank.
+	Title string `json:"title"`
 }
 
 // NewToken Example: {"name":"laptop"}
@@ -867,17 +867,6 @@ type RefusalList struct {
 // Release Example: {"endpoint":"e1","reason":"The host was rebuilt."}
 type Release = incident.Release
 
-// Report defines model for Report.
-type Report = models.Report
-
-// ReportList defines model for ReportList.
-type ReportList struct {
-	Items []Report `json:"items"`
-
-	// Next The cursor of the next page; absent on the last.
-	Next *Next `json:"next,omitempty"`
-}
-
 // RequestClosure Example: {"note":"All affected accounts were reset.","outcome":"resolved"}
 type RequestClosure = incident.RequestClosure
 
@@ -987,6 +976,17 @@ type SkippedContact struct {
 //
 // Example: 1h30m0s
 type Span = models.Duration
+
+// Suspicion defines model for Suspicion.
+type Suspicion = models.Suspicion
+
+// SuspicionList defines model for SuspicionList.
+type SuspicionList struct {
+	Items []Suspicion `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next *Next `json:"next,omitempty"`
+}
 
 // SwitchReason Example: {"reason":"An analyst's session was stolen."}
 type SwitchReason struct {
@@ -1225,8 +1225,14 @@ type GetPlanParams struct {
 	At *string `form:"at,omitempty" json:"at,omitempty"`
 }
 
-// ListReportsParams defines parameters for ListReports.
-type ListReportsParams struct {
+// DraftResponseAuthorityParams defines parameters for DraftResponseAuthority.
+type DraftResponseAuthorityParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListSuspicionsParams defines parameters for ListSuspicions.
+type ListSuspicionsParams struct {
 	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -1236,12 +1242,6 @@ type ListReportsParams struct {
 
 // ReportSuspicionParams defines parameters for ReportSuspicion.
 type ReportSuspicionParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
-// DraftResponseAuthorityParams defines parameters for DraftResponseAuthority.
-type DraftResponseAuthorityParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1531,9 +1531,6 @@ type GoLiveJSONRequestBody = GoingLive
 // PauseIsolationJSONRequestBody defines body for PauseIsolation for application/json ContentType.
 type PauseIsolationJSONRequestBody = SwitchReason
 
-// ReportSuspicionJSONRequestBody defines body for ReportSuspicion for application/json ContentType.
-type ReportSuspicionJSONRequestBody = NewReport
-
 // DraftResponseAuthorityJSONRequestBody defines body for DraftResponseAuthority for application/json ContentType.
 type DraftResponseAuthorityJSONRequestBody = NewResponseAuthority
 
@@ -1545,6 +1542,9 @@ type ResumeIsolationJSONRequestBody = SwitchReason
 
 // CreateClientServiceTokenJSONRequestBody defines body for CreateClientServiceToken for application/json ContentType.
 type CreateClientServiceTokenJSONRequestBody = NewServiceToken
+
+// ReportSuspicionJSONRequestBody defines body for ReportSuspicion for application/json ContentType.
+type ReportSuspicionJSONRequestBody = NewSuspicion
 
 // InviteClientUserJSONRequestBody defines body for InviteClientUser for application/json ContentType.
 type InviteClientUserJSONRequestBody = NewClientUser
@@ -2142,32 +2142,6 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/clients/{number}/plan (the `GetPlan` operationId).
 	GetPlan(ctx context.Context, number ClientNumber, params *GetPlanParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListReports List the suspicions that the client's users reported
-	//
-	// The newest first, with what became of each: `open`, `in_incident` once an incident about it is published, or
-	// `dismissed`.
-	//
-	// Corresponds with GET /api/v1/clients/{number}/reports (the `ListReports` operationId).
-	ListReports(ctx context.Context, number ClientNumber, params *ListReportsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ReportSuspicionWithBody Report a suspicion to the SOC
-	//
-	// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
-	ReportSuspicionWithBody(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ReportSuspicion Report a suspicion to the SOC
-	//
-	// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
-	ReportSuspicion(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
 	// GetResponseAuthority Read the client's response authority
 	//
 	// The response authority says who may isolate and release which devices, and when. The newest signed version holds;
@@ -2271,6 +2245,32 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/clients/{number}/service-tokens/{id} (the `RevokeClientServiceToken` operationId).
 	RevokeClientServiceToken(ctx context.Context, number ClientNumber, id AccessID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSuspicions List the suspicions that the client's users reported
+	//
+	// The newest first, with what became of each: `open`, `in_incident` once an incident about it is published, or
+	// `dismissed`.
+	//
+	// Corresponds with GET /api/v1/clients/{number}/suspicions (the `ListSuspicions` operationId).
+	ListSuspicions(ctx context.Context, number ClientNumber, params *ListSuspicionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReportSuspicionWithBody Report a suspicion to the SOC
+	//
+	// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/suspicions (the `ReportSuspicion` operationId).
+	ReportSuspicionWithBody(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReportSuspicion Report a suspicion to the SOC
+	//
+	// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/clients/{number}/suspicions (the `ReportSuspicion` operationId).
+	ReportSuspicion(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListClientUsers List the client's users
 	//
@@ -3892,62 +3892,6 @@ func (c *API) GetPlan(ctx context.Context, number ClientNumber, params *GetPlanP
 	return c.Client.Do(req)
 }
 
-// ListReports List the suspicions that the client's users reported
-//
-// The newest first, with what became of each: `open`, `in_incident` once an incident about it is published, or
-// `dismissed`.
-//
-// Corresponds with GET /api/v1/clients/{number}/reports (the `ListReports` operationId).
-func (c *API) ListReports(ctx context.Context, number ClientNumber, params *ListReportsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListReportsRequest(c.Server, number, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ReportSuspicionWithBody Report a suspicion to the SOC
-//
-// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
-func (c *API) ReportSuspicionWithBody(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReportSuspicionRequestWithBody(c.Server, number, params, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ReportSuspicion Report a suspicion to the SOC
-//
-// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
-func (c *API) ReportSuspicion(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReportSuspicionRequest(c.Server, number, params, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
 // GetResponseAuthority Read the client's response authority
 //
 // The response authority says who may isolate and release which devices, and when. The newest signed version holds;
@@ -4162,6 +4106,62 @@ func (c *API) CreateClientServiceToken(ctx context.Context, number ClientNumber,
 // Corresponds with DELETE /api/v1/clients/{number}/service-tokens/{id} (the `RevokeClientServiceToken` operationId).
 func (c *API) RevokeClientServiceToken(ctx context.Context, number ClientNumber, id AccessID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeClientServiceTokenRequest(c.Server, number, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSuspicions List the suspicions that the client's users reported
+//
+// The newest first, with what became of each: `open`, `in_incident` once an incident about it is published, or
+// `dismissed`.
+//
+// Corresponds with GET /api/v1/clients/{number}/suspicions (the `ListSuspicions` operationId).
+func (c *API) ListSuspicions(ctx context.Context, number ClientNumber, params *ListSuspicionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSuspicionsRequest(c.Server, number, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReportSuspicionWithBody Report a suspicion to the SOC
+//
+// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/suspicions (the `ReportSuspicion` operationId).
+func (c *API) ReportSuspicionWithBody(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReportSuspicionRequestWithBody(c.Server, number, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReportSuspicion Report a suspicion to the SOC
+//
+// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/clients/{number}/suspicions (the `ReportSuspicion` operationId).
+func (c *API) ReportSuspicion(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReportSuspicionRequest(c.Server, number, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7443,139 +7443,6 @@ func NewGetPlanRequest(server string, number ClientNumber, params *GetPlanParams
 	return req, nil
 }
 
-// NewListReportsRequest constructs an http.Request for the ListReports method
-func NewListReportsRequest(server string, number ClientNumber, params *ListReportsParams) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/v1/clients/%s/reports", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.Cursor != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Limit != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewReportSuspicionRequest calls the generic ReportSuspicion builder with application/json body
-func NewReportSuspicionRequest(server string, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewReportSuspicionRequestWithBody(server, number, params, "application/json", bodyReader)
-}
-
-// NewReportSuspicionRequestWithBody constructs an http.Request for the ReportSuspicion method, with any body, and a specified content type
-func NewReportSuspicionRequestWithBody(server string, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/v1/clients/%s/reports", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	if params != nil {
-
-		var headerParam0 string
-
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-		if err != nil {
-			return nil, err
-		}
-
-		req.Header.Set("Idempotency-Key", headerParam0)
-
-	}
-
-	return req, nil
-}
-
 // NewGetResponseAuthorityRequest constructs an http.Request for the GetResponseAuthority method
 func NewGetResponseAuthorityRequest(server string, number ClientNumber) (*http.Request, error) {
 	var err error
@@ -7922,6 +7789,139 @@ func NewRevokeClientServiceTokenRequest(server string, number ClientNumber, id A
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListSuspicionsRequest constructs an http.Request for the ListSuspicions method
+func NewListSuspicionsRequest(server string, number ClientNumber, params *ListSuspicionsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/suspicions", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReportSuspicionRequest calls the generic ReportSuspicion builder with application/json body
+func NewReportSuspicionRequest(server string, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReportSuspicionRequestWithBody(server, number, params, "application/json", bodyReader)
+}
+
+// NewReportSuspicionRequestWithBody constructs an http.Request for the ReportSuspicion method, with any body, and a specified content type
+func NewReportSuspicionRequestWithBody(server string, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/clients/%s/suspicions", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
 	}
 
 	return req, nil
@@ -11162,34 +11162,6 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/clients/{number}/plan (the `GetPlan` operationId).
 	GetPlanWithResponse(ctx context.Context, number ClientNumber, params *GetPlanParams, reqEditors ...RequestEditorFn) (*GetPlanResponse, error)
 
-	// ListReportsWithResponse List the suspicions that the client's users reported
-	//
-	// The newest first, with what became of each: `open`, `in_incident` once an incident about it is published, or
-	// `dismissed`.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /api/v1/clients/{number}/reports (the `ListReports` operationId).
-	ListReportsWithResponse(ctx context.Context, number ClientNumber, params *ListReportsParams, reqEditors ...RequestEditorFn) (*ListReportsResponse, error)
-
-	// ReportSuspicionWithBodyWithResponse Report a suspicion to the SOC
-	//
-	// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
-	ReportSuspicionWithBodyWithResponse(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReportSuspicionResponse, error)
-
-	// ReportSuspicionWithResponse Report a suspicion to the SOC
-	//
-	// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
-	ReportSuspicionWithResponse(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody, reqEditors ...RequestEditorFn) (*ReportSuspicionResponse, error)
-
 	// GetResponseAuthorityWithResponse Read the client's response authority
 	//
 	// The response authority says who may isolate and release which devices, and when. The newest signed version holds;
@@ -11301,6 +11273,34 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/clients/{number}/service-tokens/{id} (the `RevokeClientServiceToken` operationId).
 	RevokeClientServiceTokenWithResponse(ctx context.Context, number ClientNumber, id AccessID, reqEditors ...RequestEditorFn) (*RevokeClientServiceTokenResponse, error)
+
+	// ListSuspicionsWithResponse List the suspicions that the client's users reported
+	//
+	// The newest first, with what became of each: `open`, `in_incident` once an incident about it is published, or
+	// `dismissed`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/clients/{number}/suspicions (the `ListSuspicions` operationId).
+	ListSuspicionsWithResponse(ctx context.Context, number ClientNumber, params *ListSuspicionsParams, reqEditors ...RequestEditorFn) (*ListSuspicionsResponse, error)
+
+	// ReportSuspicionWithBodyWithResponse Report a suspicion to the SOC
+	//
+	// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/suspicions (the `ReportSuspicion` operationId).
+	ReportSuspicionWithBodyWithResponse(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReportSuspicionResponse, error)
+
+	// ReportSuspicionWithResponse Report a suspicion to the SOC
+	//
+	// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/clients/{number}/suspicions (the `ReportSuspicion` operationId).
+	ReportSuspicionWithResponse(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody, reqEditors ...RequestEditorFn) (*ReportSuspicionResponse, error)
 
 	// ListClientUsersWithResponse List the client's users
 	//
@@ -13859,116 +13859,6 @@ func (r GetPlanResponse) ContentType() string {
 	return ""
 }
 
-// ListReportsResponseDefaultHeaders the declared response headers of an HTTP default response for ListReports
-type ListReportsResponseDefaultHeaders struct {
-	RetryAfter *int
-}
-
-type ListReportsResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ReportList
-	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationProblemJSONDefault *Problem
-	// HeadersDefault the parsed response headers for an HTTP default response
-	HeadersDefault *ListReportsResponseDefaultHeaders
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListReportsResponse) GetJSON200() *ReportList {
-	return r.JSON200
-}
-
-// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListReportsResponse) GetApplicationProblemJSONDefault() *Problem {
-	return r.ApplicationProblemJSONDefault
-}
-
-// GetBody returns the raw response body bytes
-func (r ListReportsResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ListReportsResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ListReportsResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ListReportsResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-// ReportSuspicionResponseDefaultHeaders the declared response headers of an HTTP default response for ReportSuspicion
-type ReportSuspicionResponseDefaultHeaders struct {
-	RetryAfter *int
-}
-
-type ReportSuspicionResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON201 the response for an HTTP 201 `application/json` response
-	JSON201 *Report
-	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationProblemJSONDefault *Problem
-	// HeadersDefault the parsed response headers for an HTTP default response
-	HeadersDefault *ReportSuspicionResponseDefaultHeaders
-}
-
-// GetJSON201 returns the response for an HTTP 201 `application/json` response
-func (r ReportSuspicionResponse) GetJSON201() *Report {
-	return r.JSON201
-}
-
-// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ReportSuspicionResponse) GetApplicationProblemJSONDefault() *Problem {
-	return r.ApplicationProblemJSONDefault
-}
-
-// GetBody returns the raw response body bytes
-func (r ReportSuspicionResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ReportSuspicionResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ReportSuspicionResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ReportSuspicionResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
 // GetResponseAuthorityResponseDefaultHeaders the declared response headers of an HTTP default response for GetResponseAuthority
 type GetResponseAuthorityResponseDefaultHeaders struct {
 	RetryAfter *int
@@ -14396,6 +14286,116 @@ func (r RevokeClientServiceTokenResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RevokeClientServiceTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListSuspicionsResponseDefaultHeaders the declared response headers of an HTTP default response for ListSuspicions
+type ListSuspicionsResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ListSuspicionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SuspicionList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListSuspicionsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSuspicionsResponse) GetJSON200() *SuspicionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSuspicionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSuspicionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSuspicionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSuspicionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSuspicionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ReportSuspicionResponseDefaultHeaders the declared response headers of an HTTP default response for ReportSuspicion
+type ReportSuspicionResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ReportSuspicionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Suspicion
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ReportSuspicionResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r ReportSuspicionResponse) GetJSON201() *Suspicion {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReportSuspicionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReportSuspicionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReportSuspicionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReportSuspicionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReportSuspicionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -18014,52 +18014,6 @@ func (c *ClientWithResponses) GetPlanWithResponse(ctx context.Context, number Cl
 	return ParseGetPlanResponse(rsp)
 }
 
-// ListReportsWithResponse List the suspicions that the client's users reported
-//
-// The newest first, with what became of each: `open`, `in_incident` once an incident about it is published, or
-// `dismissed`.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /api/v1/clients/{number}/reports (the `ListReports` operationId).
-func (c *ClientWithResponses) ListReportsWithResponse(ctx context.Context, number ClientNumber, params *ListReportsParams, reqEditors ...RequestEditorFn) (*ListReportsResponse, error) {
-	rsp, err := c.ListReports(ctx, number, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseListReportsResponse(rsp)
-}
-
-// ReportSuspicionWithBodyWithResponse Report a suspicion to the SOC
-//
-// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
-func (c *ClientWithResponses) ReportSuspicionWithBodyWithResponse(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReportSuspicionResponse, error) {
-	rsp, err := c.ReportSuspicionWithBody(ctx, number, params, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseReportSuspicionResponse(rsp)
-}
-
-// ReportSuspicionWithResponse Report a suspicion to the SOC
-//
-// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /api/v1/clients/{number}/reports (the `ReportSuspicion` operationId).
-func (c *ClientWithResponses) ReportSuspicionWithResponse(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody, reqEditors ...RequestEditorFn) (*ReportSuspicionResponse, error) {
-	rsp, err := c.ReportSuspicion(ctx, number, params, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseReportSuspicionResponse(rsp)
-}
-
 // GetResponseAuthorityWithResponse Read the client's response authority
 //
 // The response authority says who may isolate and release which devices, and when. The newest signed version holds;
@@ -18242,6 +18196,52 @@ func (c *ClientWithResponses) RevokeClientServiceTokenWithResponse(ctx context.C
 		return nil, err
 	}
 	return ParseRevokeClientServiceTokenResponse(rsp)
+}
+
+// ListSuspicionsWithResponse List the suspicions that the client's users reported
+//
+// The newest first, with what became of each: `open`, `in_incident` once an incident about it is published, or
+// `dismissed`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/clients/{number}/suspicions (the `ListSuspicions` operationId).
+func (c *ClientWithResponses) ListSuspicionsWithResponse(ctx context.Context, number ClientNumber, params *ListSuspicionsParams, reqEditors ...RequestEditorFn) (*ListSuspicionsResponse, error) {
+	rsp, err := c.ListSuspicions(ctx, number, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSuspicionsResponse(rsp)
+}
+
+// ReportSuspicionWithBodyWithResponse Report a suspicion to the SOC
+//
+// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/suspicions (the `ReportSuspicion` operationId).
+func (c *ClientWithResponses) ReportSuspicionWithBodyWithResponse(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReportSuspicionResponse, error) {
+	rsp, err := c.ReportSuspicionWithBody(ctx, number, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReportSuspicionResponse(rsp)
+}
+
+// ReportSuspicionWithResponse Report a suspicion to the SOC
+//
+// For the client's responders and admins. It becomes an alert in the SOC's queue, with the source `client_report`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/clients/{number}/suspicions (the `ReportSuspicion` operationId).
+func (c *ClientWithResponses) ReportSuspicionWithResponse(ctx context.Context, number ClientNumber, params *ReportSuspicionParams, body ReportSuspicionJSONRequestBody, reqEditors ...RequestEditorFn) (*ReportSuspicionResponse, error) {
+	rsp, err := c.ReportSuspicion(ctx, number, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReportSuspicionResponse(rsp)
 }
 
 // ListClientUsersWithResponse List the client's users
@@ -21019,98 +21019,6 @@ func ParseGetPlanResponse(rsp *http.Response) (*GetPlanResponse, error) {
 	return response, nil
 }
 
-// ParseListReportsResponse parses an HTTP response from a ListReportsWithResponse call
-func ParseListReportsResponse(rsp *http.Response) (*ListReportsResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ListReportsResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ReportList
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationProblemJSONDefault = &dest
-
-	}
-
-	switch {
-	case true:
-		var headers ListReportsResponseDefaultHeaders
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.HeadersDefault = &headers
-	}
-
-	return response, nil
-}
-
-// ParseReportSuspicionResponse parses an HTTP response from a ReportSuspicionWithResponse call
-func ParseReportSuspicionResponse(rsp *http.Response) (*ReportSuspicionResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ReportSuspicionResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
-		var dest Report
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON201 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest Problem
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationProblemJSONDefault = &dest
-
-	}
-
-	switch {
-	case true:
-		var headers ReportSuspicionResponseDefaultHeaders
-		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
-			var value int
-			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RetryAfter = &value
-		}
-		response.HeadersDefault = &headers
-	}
-
-	return response, nil
-}
-
 // ParseGetResponseAuthorityResponse parses an HTTP response from a GetResponseAuthorityWithResponse call
 func ParseGetResponseAuthorityResponse(rsp *http.Response) (*GetResponseAuthorityResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -21462,6 +21370,98 @@ func ParseRevokeClientServiceTokenResponse(rsp *http.Response) (*RevokeClientSer
 	switch {
 	case true:
 		var headers RevokeClientServiceTokenResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListSuspicionsResponse parses an HTTP response from a ListSuspicionsWithResponse call
+func ParseListSuspicionsResponse(rsp *http.Response) (*ListSuspicionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSuspicionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SuspicionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListSuspicionsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReportSuspicionResponse parses an HTTP response from a ReportSuspicionWithResponse call
+func ParseReportSuspicionResponse(rsp *http.Response) (*ReportSuspicionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReportSuspicionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Suspicion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ReportSuspicionResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -152,20 +152,20 @@ func (s *server) ListRefusals(c *gin.Context, params ListRefusalsParams) {
 	s.answer(c, ok(RefusalList(page)), err)
 }
 
-func (s *server) ListReports(c *gin.Context, number ClientNumber, params ListReportsParams) {
+func (s *server) ListSuspicions(c *gin.Context, number ClientNumber, params ListSuspicionsParams) {
 	ctx, who := callerOf(c)
-	page, err := s.desk.Reports(ctx, who.user, number, pageRequest(params.Cursor, params.Limit))
-	s.answer(c, ok(ReportList(page)), err)
+	page, err := s.desk.Suspicions(ctx, who.user, number, pageRequest(params.Cursor, params.Limit))
+	s.answer(c, ok(SuspicionList(page)), err)
 }
 
 func (s *server) ReportSuspicion(c *gin.Context, number ClientNumber, params ReportSuspicionParams) {
-	var body NewReport
+	var body NewSuspicion
 	if !s.decode(c, &body) {
 		return
 	}
 	ctx, who := callerOf(c)
-	report, err := s.desk.ReportSuspicion(ctx, who.user, number, models.Alert{
+	suspicion, err := s.desk.ReportSuspicion(ctx, who.user, number, models.Alert{
 		Title: body.Title, Detail: body.Text, Hostnames: body.Hostnames, Indicators: body.Indicators,
 	}, who.body, params.IdempotencyKey)
-	s.answer(c, reply{status: http.StatusCreated, body: report}, err)
+	s.answer(c, reply{status: http.StatusCreated, body: suspicion}, err)
 }

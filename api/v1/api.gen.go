@@ -589,18 +589,6 @@ type NewIncident struct {
 // NewIndicator An indicator of a new alert. Attackers write its value.
 type NewIndicator = models.Indicator
 
-// NewReport Example: {"hostnames":["ws-17"],"text":"Three colleagues got it this morning, one has typed hers in.","title":"A mail asks for passwords"}
-type NewReport struct {
-	Hostnames  []string       `json:"hostnames,omitempty,omitzero"`
-	Indicators []NewIndicator `json:"indicators,omitempty,omitzero"`
-
-	// Text What was seen.
-	Text string `json:"text"`
-
-	// Title Not blank.
-	Title string `json:"title"`
-}
-
 // NewResponseAuthority Example: {"never":["dc-*"],"rules":[{"action":"isolated","classes":["workstation"],"decision":"auto","name":"Workstations at any time"},{"action":"isolated","classes":["server"],"decision":"ask_then_auto","hours":"outside","name":"Servers at night","severities":["critical"]}],"two_persons":[{"tag":"production"}]}
 type NewResponseAuthority struct {
 	// Never Devices that are never isolated, whatever a rule says.
@@ -629,6 +617,18 @@ type NewServiceToken struct {
 	// Name Not blank.
 	Name       string             `json:"name"`
 	Operations []ServiceOperation `json:"operations"`
+}
+
+// NewSuspicion Example: {"hostnames":["ws-17"],"text":"Three colleagues got it this morning, one has typed hers in.","title":"A mail asks for passwords"}
+type NewSuspicion struct {
+	Hostnames  []string       `json:"hostnames,omitempty,omitzero"`
+	Indicators []NewIndicator `json:"indicators,omitempty,omitzero"`
+
+	// Text What was seen.
+	Text string `json:"text"`
+
+	// Title Not blank.
+	Title string `json:"title"`
 }
 
 // NewToken Example: {"name":"laptop"}
@@ -713,17 +713,6 @@ type Refusal = models.Refusal
 // RefusalList defines model for RefusalList.
 type RefusalList struct {
 	Items []Refusal `json:"items"`
-
-	// Next The cursor of the next page; absent on the last.
-	Next Next `json:"next,omitempty,omitzero"`
-}
-
-// Report defines model for Report.
-type Report = models.Report
-
-// ReportList defines model for ReportList.
-type ReportList struct {
-	Items []Report `json:"items"`
 
 	// Next The cursor of the next page; absent on the last.
 	Next Next `json:"next,omitempty,omitzero"`
@@ -817,6 +806,17 @@ type SkippedContact = desk.SkippedContact
 //
 // Example: 1h30m0s
 type Span = models.Duration
+
+// Suspicion defines model for Suspicion.
+type Suspicion = models.Suspicion
+
+// SuspicionList defines model for SuspicionList.
+type SuspicionList struct {
+	Items []Suspicion `json:"items"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next Next `json:"next,omitempty,omitzero"`
+}
 
 // SwitchReason Example: {"reason":"An analyst's session was stolen."}
 type SwitchReason struct {
@@ -1036,8 +1036,14 @@ type GetPlanParams struct {
 	At string `form:"at,omitempty" json:"at,omitempty,omitzero"`
 }
 
-// ListReportsParams defines parameters for ListReports.
-type ListReportsParams struct {
+// DraftResponseAuthorityParams defines parameters for DraftResponseAuthority.
+type DraftResponseAuthorityParams struct {
+	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListSuspicionsParams defines parameters for ListSuspicions.
+type ListSuspicionsParams struct {
 	// Cursor The `next` of the answer before. Without it the list starts at its beginning.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 
@@ -1047,12 +1053,6 @@ type ListReportsParams struct {
 
 // ReportSuspicionParams defines parameters for ReportSuspicion.
 type ReportSuspicionParams struct {
-	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-}
-
-// DraftResponseAuthorityParams defines parameters for DraftResponseAuthority.
-type DraftResponseAuthorityParams struct {
 	// IdempotencyKey Chosen by the caller, the same for every repeat of the same request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1192,9 +1192,6 @@ type GoLiveJSONRequestBody = GoingLive
 // PauseIsolationJSONRequestBody defines body for PauseIsolation for application/json ContentType.
 type PauseIsolationJSONRequestBody = SwitchReason
 
-// ReportSuspicionJSONRequestBody defines body for ReportSuspicion for application/json ContentType.
-type ReportSuspicionJSONRequestBody = NewReport
-
 // DraftResponseAuthorityJSONRequestBody defines body for DraftResponseAuthority for application/json ContentType.
 type DraftResponseAuthorityJSONRequestBody = NewResponseAuthority
 
@@ -1206,6 +1203,9 @@ type ResumeIsolationJSONRequestBody = SwitchReason
 
 // CreateClientServiceTokenJSONRequestBody defines body for CreateClientServiceToken for application/json ContentType.
 type CreateClientServiceTokenJSONRequestBody = NewServiceToken
+
+// ReportSuspicionJSONRequestBody defines body for ReportSuspicion for application/json ContentType.
+type ReportSuspicionJSONRequestBody = NewSuspicion
 
 // InviteClientUserJSONRequestBody defines body for InviteClientUser for application/json ContentType.
 type InviteClientUserJSONRequestBody = NewClientUser
@@ -1329,12 +1329,6 @@ type ServerInterface interface {
 	// GetPlan Preview who is notified
 	// (GET /api/v1/clients/{number}/plan)
 	GetPlan(c *gin.Context, number ClientNumber, params GetPlanParams)
-	// ListReports List the suspicions that the client's users reported
-	// (GET /api/v1/clients/{number}/reports)
-	ListReports(c *gin.Context, number ClientNumber, params ListReportsParams)
-	// ReportSuspicion Report a suspicion to the SOC
-	// (POST /api/v1/clients/{number}/reports)
-	ReportSuspicion(c *gin.Context, number ClientNumber, params ReportSuspicionParams)
 	// GetResponseAuthority Read the client's response authority
 	// (GET /api/v1/clients/{number}/response-authority)
 	GetResponseAuthority(c *gin.Context, number ClientNumber)
@@ -1359,6 +1353,12 @@ type ServerInterface interface {
 	// RevokeClientServiceToken Revoke a service token of the client
 	// (DELETE /api/v1/clients/{number}/service-tokens/{id})
 	RevokeClientServiceToken(c *gin.Context, number ClientNumber, id AccessID)
+	// ListSuspicions List the suspicions that the client's users reported
+	// (GET /api/v1/clients/{number}/suspicions)
+	ListSuspicions(c *gin.Context, number ClientNumber, params ListSuspicionsParams)
+	// ReportSuspicion Report a suspicion to the SOC
+	// (POST /api/v1/clients/{number}/suspicions)
+	ReportSuspicion(c *gin.Context, number ClientNumber, params ReportSuspicionParams)
 	// ListClientUsers List the client's users
 	// (GET /api/v1/clients/{number}/users)
 	ListClientUsers(c *gin.Context, number ClientNumber, params ListClientUsersParams)
@@ -2622,102 +2622,6 @@ func (siw *ServerInterfaceWrapper) GetPlan(c *gin.Context) {
 	siw.Handler.GetPlan(c, number, params)
 }
 
-// ListReports operation middleware
-func (siw *ServerInterfaceWrapper) ListReports(c *gin.Context) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "number" -------------
-	var number ClientNumber
-
-	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
-	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ListReportsParams
-
-	// ------------- Optional query parameter "cursor" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
-		return
-	}
-
-	// ------------- Optional query parameter "limit" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
-	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
-		return
-	}
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		middleware(c)
-		if c.IsAborted() {
-			return
-		}
-	}
-
-	siw.Handler.ListReports(c, number, params)
-}
-
-// ReportSuspicion operation middleware
-func (siw *ServerInterfaceWrapper) ReportSuspicion(c *gin.Context) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "number" -------------
-	var number ClientNumber
-
-	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
-	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ReportSuspicionParams
-
-	headers := c.Request.Header
-
-	// ------------- Required header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
-			return
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-
-	} else {
-		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
-		return
-	}
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		middleware(c)
-		if c.IsAborted() {
-			return
-		}
-	}
-
-	siw.Handler.ReportSuspicion(c, number, params)
-}
-
 // GetResponseAuthority operation middleware
 func (siw *ServerInterfaceWrapper) GetResponseAuthority(c *gin.Context) {
 
@@ -2961,6 +2865,102 @@ func (siw *ServerInterfaceWrapper) RevokeClientServiceToken(c *gin.Context) {
 	}
 
 	siw.Handler.RevokeClientServiceToken(c, number, id)
+}
+
+// ListSuspicions operation middleware
+func (siw *ServerInterfaceWrapper) ListSuspicions(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSuspicionsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", c.Request.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cursor: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListSuspicions(c, number, params)
+}
+
+// ReportSuspicion operation middleware
+func (siw *ServerInterfaceWrapper) ReportSuspicion(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number ClientNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", c.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter number: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReportSuspicionParams
+
+	headers := c.Request.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		siw.ErrorHandler(c, fmt.Errorf("Header parameter Idempotency-Key is required, but not found"), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ReportSuspicion(c, number, params)
 }
 
 // ListClientUsers operation middleware
@@ -3752,8 +3752,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.DELETE(options.BaseURL+"/api/v1/clients/:number/service-tokens/:id", wrapper.RevokeClientServiceToken)
 	router.GET(options.BaseURL+"/api/v1/audit-log", wrapper.ListSocAuditLog)
 	router.GET(options.BaseURL+"/api/v1/refusals", wrapper.ListRefusals)
-	router.GET(options.BaseURL+"/api/v1/clients/:number/reports", wrapper.ListReports)
-	router.POST(options.BaseURL+"/api/v1/clients/:number/reports", wrapper.ReportSuspicion)
+	router.GET(options.BaseURL+"/api/v1/clients/:number/suspicions", wrapper.ListSuspicions)
+	router.POST(options.BaseURL+"/api/v1/clients/:number/suspicions", wrapper.ReportSuspicion)
 	router.GET(options.BaseURL+"/api/v1/operator/alarms", wrapper.ListAlarms)
 	router.POST(options.BaseURL+"/api/v1/operator/payloads/decode", wrapper.DecodePayloads)
 	router.GET(options.BaseURL+"/api/v1/alerts", wrapper.ListAlerts)

@@ -1,15 +1,15 @@
 -- Who may approve on the phone: contacts whom an admin of the client confirmed, and nobody else.
 
 -- +goose Up
--- reach counts the changes of where a contact is reached. Nobody is granted it; the trigger alone writes it.
-alter table contacts add column reach integer not null default 1;
+-- address_version counts the changes of where a contact is reached. Nobody is granted it; the trigger alone writes it.
+alter table contacts add column address_version integer not null default 1;
 -- +goose StatementBegin
 create function count_reach() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    new.reach := old.reach;
+    new.address_version := old.address_version;
     if (new.email, new.phone, new.removed_at) is distinct from (old.email, old.phone, old.removed_at) then
-        new.reach := old.reach + 1;
+        new.address_version := old.address_version + 1;
     end if;
     return new;
 end
@@ -24,7 +24,7 @@ create table approvers (
     contact_id uuid        not null,
     number     integer     not null check (number >= 1), -- counts the rows of a contact
     confirmed  boolean     not null, -- false: revoked
-    reach      integer     not null, -- of the contact, when it was written
+    address_version integer not null, -- of the contact, when it was written
     pin        text        check (pin is null or confirmed), -- a slow hash of it
     has_pin    boolean     not null check (has_pin = (pin is not null)),
     by_user    uuid        not null, -- a user of the client
@@ -35,11 +35,11 @@ create table approvers (
 );
 call guard_client_rows('approvers');
 call keep_rows('approvers');
-grant select (client_id, contact_id, number, confirmed, reach, has_pin, by_user, at) on approvers
+grant select (client_id, contact_id, number, confirmed, address_version, has_pin, by_user, at) on approvers
     to watchfire_soc, watchfire_portal, watchfire_worker;
 grant insert on approvers to watchfire_portal;
 -- The callbacks check PINs. They read the rows of the one contact whom the transaction names.
-grant select (client_id, contact_id, number, confirmed, reach, pin, has_pin, by_user, at) on approvers to watchfire_hooks;
+grant select (client_id, contact_id, number, confirmed, address_version, pin, has_pin, by_user, at) on approvers to watchfire_hooks;
 create policy one_contact on approvers as restrictive for select to watchfire_hooks
     using (contact_id = nullif(current_setting('app.contact_id', true), '')::uuid);
 

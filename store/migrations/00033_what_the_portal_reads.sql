@@ -44,7 +44,7 @@ revoke select on clients, contacts, incidents, events, report_revisions, client_
 grant select (id, number, legal_name, time_zone, language, business, caller_secret, contract, edr, edr_check, policy, created_at, live_at)
     on clients to watchfire_portal;
 grant select (client_id, id, name, role, email, phone, language, call_order, severities, channels, hours, hours_for_critical,
-    verified, removed_at, reach) on contacts to watchfire_portal;
+    verified, removed_at, request_id, fingerprint, address_version) on contacts to watchfire_portal;
 grant select (client_id, reference, phase, turn, containment, drill, expedited, outside_contract, revision, seq, shown, opened_at, updated_at)
     on incidents to watchfire_portal;
 grant select (client_id, incident, seq, body) on events to watchfire_portal;

@@ -10,7 +10,7 @@ grant select, update (state, vendor, vendor_id, vendor_state, vendor_rank, vendo
     acknowledged_at, how, accepted_at, wrong_replies, updated_at) on effects to watchfire_hooks;
 grant select, insert on effect_states to watchfire_hooks;
 grant select (client_id, id, name, role, email, phone, language, call_order, severities, channels, hours, hours_for_critical,
-    verified, removed_at, reach) on contacts to watchfire_hooks;
+    verified, removed_at, address_version) on contacts to watchfire_hooks;
 grant select (client_id, reference, seq, state) on incidents to watchfire_hooks;
 grant select (id) on clients to watchfire_hooks;
 
