@@ -29,14 +29,15 @@ func nameRequest(c *gin.Context) {
 	c.Header(requestIDHeader, id)
 }
 
-// setSecurityHeaders keeps browsers from reading more into an answer than it holds. Pages set a policy of their own
-// over this one.
+// setSecurityHeaders keeps browsers from reading more into an answer than it holds, and from asking again without TLS,
+// which they heed only where the answer came over TLS. Pages set a policy of their own over this one.
 func setSecurityHeaders(c *gin.Context) {
+	c.Header("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 	c.Header("X-Content-Type-Options", "nosniff")
 	c.Header("X-Frame-Options", "DENY")
 	c.Header("Referrer-Policy", "no-referrer")
 	c.Header("Cache-Control", "no-store")
-	c.Header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	c.Header("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	c.Header("Cross-Origin-Resource-Policy", "same-origin")
 }
 
