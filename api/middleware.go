@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/api/problem"
+	v1 "github.com/watchfire-mdr/watchfire/api/v1"
 	"github.com/watchfire-mdr/watchfire/observability"
 )
 
@@ -41,8 +42,8 @@ func setSecurityHeaders(c *gin.Context) {
 	c.Header("Cross-Origin-Resource-Policy", "same-origin")
 }
 
-// logAccess logs and counts every request by its route. It logs no path, query, header or body, because they may hold
-// personal data.
+// logAccess logs and counts every request by its route, with the ids of its sender and of the token it came with. It logs
+// no path, query, header or body, because they may hold personal data.
 func logAccess(log *slog.Logger, metrics *observability.Metrics) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		began := time.Now()
@@ -53,7 +54,11 @@ func logAccess(log *slog.Logger, metrics *observability.Metrics) gin.HandlerFunc
 			route = "unknown"
 		}
 		metrics.Request(knownMethod(c.Request.Method)+" "+route, c.Writer.Status(), took)
-		log.InfoContext(c.Request.Context(), "http", "method", knownMethod(c.Request.Method), "route", route, "status", c.Writer.Status(),
+		line := log
+		if by, token := v1.SenderOf(c); by != uuid.Nil {
+			line = log.With("by", by.String(), "token_id", token.String())
+		}
+		line.InfoContext(c.Request.Context(), "http", "method", knownMethod(c.Request.Method), "route", route, "status", c.Writer.Status(),
 			"ms", float64(took.Microseconds())/1000, "bytes", max(c.Writer.Size(), 0), "request", c.Writer.Header().Get(requestIDHeader))
 	}
 }

@@ -207,6 +207,25 @@ func TestHealthIsPublicAndSaysLittle(t *testing.T) {
 	}
 }
 
+func TestTheLogSaysWhoseRequestItWas(t *testing.T) {
+	w := newWorld(t)
+	var list struct{ Items []models.Token }
+	w.must(http.StatusOK, w.get("analyst", "/api/v1/tokens")).into(t, &list)
+	want := fmt.Sprintf(`"by":"%s","token_id":"%s"`, w.users["analyst"].ID, list.Items[0].ID)
+	for _, path := range []string{"/api/v1/incidents", "/api/v1/operator/alarms", "/api/v1/incidents?limit=0"} {
+		w.logs.Reset()
+		w.get("analyst", path)
+		if !strings.Contains(w.logs.String(), want) {
+			t.Errorf("%s: the log does not hold %s: %s", path, want, w.logs)
+		}
+	}
+	w.logs.Reset()
+	w.must(http.StatusUnauthorized, w.get("", "/api/v1/incidents"))
+	if strings.Contains(w.logs.String(), `"by"`) {
+		t.Errorf("a stranger has a name in the log: %s", w.logs)
+	}
+}
+
 func TestLogsHoldNoSecretsAndNoContent(t *testing.T) {
 	w := newWorld(t)
 	ref := w.published()
