@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/api/problem"
+	v1 "github.com/watchfire-mdr/watchfire/api/v1"
 	"github.com/watchfire-mdr/watchfire/observability"
 )
 
@@ -29,19 +30,20 @@ func nameRequest(c *gin.Context) {
 	c.Header(requestIDHeader, id)
 }
 
-// setSecurityHeaders keeps browsers from reading more into an answer than it holds. Pages set a policy of their own
-// over this one.
+// setSecurityHeaders keeps browsers from reading more into an answer than it holds, and from asking again without TLS,
+// which they heed only where the answer came over TLS. Pages set a policy of their own over this one.
 func setSecurityHeaders(c *gin.Context) {
+	c.Header("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 	c.Header("X-Content-Type-Options", "nosniff")
 	c.Header("X-Frame-Options", "DENY")
 	c.Header("Referrer-Policy", "no-referrer")
 	c.Header("Cache-Control", "no-store")
-	c.Header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	c.Header("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	c.Header("Cross-Origin-Resource-Policy", "same-origin")
 }
 
-// logAccess logs and counts every request by its route. It logs no path, query, header or body, because they may hold
-// personal data.
+// logAccess logs and counts every request by its route, with the ids of its sender and of the token it came with. It logs
+// no path, query, header or body, because they may hold personal data.
 func logAccess(log *slog.Logger, metrics *observability.Metrics) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		began := time.Now()
@@ -52,7 +54,11 @@ func logAccess(log *slog.Logger, metrics *observability.Metrics) gin.HandlerFunc
 			route = "unknown"
 		}
 		metrics.Request(knownMethod(c.Request.Method)+" "+route, c.Writer.Status(), took)
-		log.InfoContext(c.Request.Context(), "http", "method", knownMethod(c.Request.Method), "route", route, "status", c.Writer.Status(),
+		line := log
+		if by, token := v1.SenderOf(c); by != uuid.Nil {
+			line = log.With("by", by.String(), "token_id", token.String())
+		}
+		line.InfoContext(c.Request.Context(), "http", "method", knownMethod(c.Request.Method), "route", route, "status", c.Writer.Status(),
 			"ms", float64(took.Microseconds())/1000, "bytes", max(c.Writer.Size(), 0), "request", c.Writer.Header().Get(requestIDHeader))
 	}
 }

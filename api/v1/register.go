@@ -90,6 +90,13 @@ func callerOf(c *gin.Context) (context.Context, caller) {
 	return ctx, who
 }
 
+// SenderOf returns the id of the user or the service token that a request came from, and of the token that it came with;
+// zero ones while nobody is known.
+func SenderOf(c *gin.Context) (by, token uuid.UUID) {
+	_, who := callerOf(c)
+	return who.principal.ID, who.principal.Token
+}
+
 func setCaller(c *gin.Context, who caller) {
 	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), callerKey{}, who))
 }
