@@ -64,6 +64,7 @@ func Rows() []any {
 		&clientRow{}, &contactRow{}, &contactChangeRow{}, &approverRow{}, &wrongPINRow{}, &tokenRow{}, &alertRow{}, &payloadRow{}, &receiptRow{},
 		&incidentRow{}, &eventRow{}, &revisionRow{}, &decisionRow{}, &markRow{}, &statementRow{}, &effectRow{}, &effectStateRow{}, &codeRow{}, &checkRow{}, &authorityRow{},
 		&edrCredentialsRow{}, &switchRow{}, &passRow{}, &checkpointRow{}, &auditRow{}, &commandRow{}, &accountRow{}, &reachRow{}, &serviceTokenRow{}, &socAuditRow{}, &refusalRow{}, &alarmRow{}, &processRow{}, &leaseRow{}, &factRow{},
+		&limitRow{},
 	}
 }
 
@@ -81,3 +82,13 @@ func MigrateTo(ctx context.Context, ownerURL string, version int64) error {
 	_, err = provider.UpTo(ctx, version)
 	return err
 }
+
+// limitRow is what Use reads and writes in SQL of its own.
+type limitRow struct {
+	Scope  string
+	Key    string
+	UsedTo time.Time
+}
+
+// TableName names the table.
+func (limitRow) TableName() string { return "limits" }
