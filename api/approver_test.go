@@ -141,6 +141,7 @@ func TestGoLiveAndDryRunSayWhoMayApprove(t *testing.T) {
 		return r.Approvers
 	}
 	const night, day = "2026-11-29T03:00", "2026-12-01T12:00"
+	w.contactWith(map[string]any{"severities": []string{"high"}, "channels": []string{"email"}}) // of whom nobody is called
 	id := w.contactWith(map[string]any{"severities": []string{"critical"}, "channels": []string{"voice"}}).ID
 	w.must(http.StatusOK, w.post("analyst", contactPath(w, id, "confirm-channel"), withCode("voice", w.code(id, "voice"))))
 	all := `rule "ask at night", severity critical, high: no approver can be called from `
