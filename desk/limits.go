@@ -39,7 +39,7 @@ var costly = map[string]struct {
 	"revoke-approver":      {"contacts", share{60, 5 * time.Second}, "the contacts of this client were changed too often"},
 	"verify-channel":       {"checks", share{60, time.Minute}, "too many channels of this client were verified or tested"},
 	"test-channel":         {"checks", share{60, time.Minute}, "too many channels of this client were verified or tested"},
-	"report-suspicion":     {"reports", share{60, time.Minute}, "too many suspicions were reported for this client"},
+	"report-suspicion":     {"suspicions", share{60, time.Minute}, "too many suspicions were reported for this client"},
 	"check-edr-connection": {"edr", share{10, 30 * time.Second}, "the EDR of this client was checked too often"},
 	"open-incident":        {"openings", share{120, 3 * time.Second}, "too many incidents of this client were opened"},
 	"start-fire-drill":     {"openings", share{120, 3 * time.Second}, "too many incidents of this client were opened"},
