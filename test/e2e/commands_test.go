@@ -112,8 +112,8 @@ func TestALoopOfCommandsIsSlowedDown(t *testing.T) {
 	var slowed, taken atomic.Int64
 	for n := range 24 {
 		group.Go(func() error {
-			for k := range 10 {
-				_, err := s.responder.Command(t.Context(), s.ref, &incident.Comment{Text: fmt.Sprintf("c%d.%d", n, k)})
+			for k := 0; k < 10 || slowed.Load() == 0 && k < 100; k++ { // a busy machine is slow by itself
+				_, err := s.analyst.Command(t.Context(), s.ref, &incident.Comment{Text: fmt.Sprintf("c%d.%d", n, k)})
 				var rejected *stack.APIError
 				switch {
 				case err == nil:
@@ -133,8 +133,8 @@ func TestALoopOfCommandsIsSlowedDown(t *testing.T) {
 	if slowed.Load() == 0 {
 		t.Errorf("all of %d comments were taken at once", taken.Load())
 	}
-	s.send(s.analyst, &incident.Recommend{Text: "Somebody else is not slowed down."})
-	s.await("all comments", func() (bool, error) { return len(eventsOf[*incident.Commented](s)) >= int(taken.Load()), nil })
-	s.wantEveryCommentOnce(int(taken.Load()))
+	s.send(s.responder, &incident.Comment{Text: "Somebody else is not slowed down."})
+	s.await("all comments", func() (bool, error) { return len(eventsOf[*incident.Commented](s)) > int(taken.Load()), nil })
+	s.wantEveryCommentOnce(int(taken.Load()) + 1)
 	printProgress("  %d comments taken, %d slowed down", taken.Load(), slowed.Load())
 }
