@@ -29,6 +29,10 @@ fresh: setup build ## like run, but remove all data first
 demo: setup build ## drive one critical incident from alert to closure; ALERT=file.json takes another alert
 	bin/watchfire demo $(if $(ALERT),--alert $(ALERT))
 
+.PHONY: compose-dev-env
+compose-dev-env: ## write .env for profile dev of docker-compose.yml, with fresh keys; needs Docker alone
+	devstack/compose/dev-env.sh
+
 .PHONY: bench
 bench: setup build ## measure against bare Temporal; writes out/bench.json
 	bin/watchfire bench

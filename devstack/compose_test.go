@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,22 +28,28 @@ type composeFile struct {
 }
 
 type composeService struct {
-	Image       string                       `yaml:"image"`
-	Command     []string                     `yaml:"command"`
-	Environment map[string]string            `yaml:"environment"`
-	Ports       []string                     `yaml:"ports"`
-	Volumes     []string                     `yaml:"volumes"`
-	DependsOn   map[string]map[string]string `yaml:"depends_on"`
-	Restart     string                       `yaml:"restart"`
-	Healthcheck map[string]any               `yaml:"healthcheck"`
-	Networks    []string                     `yaml:"networks"`
-	Profiles    []string                     `yaml:"profiles"`
+	Image       string                    `yaml:"image"`
+	Command     []string                  `yaml:"command"`
+	Environment map[string]string         `yaml:"environment"`
+	Ports       []string                  `yaml:"ports"`
+	Volumes     []string                  `yaml:"volumes"`
+	DependsOn   map[string]map[string]any `yaml:"depends_on"`
+	Restart     string                    `yaml:"restart"`
+	Healthcheck map[string]any            `yaml:"healthcheck"`
+	Networks    []string                  `yaml:"networks"`
+	NetworkMode string                    `yaml:"network_mode"`
+	Profiles    []string                  `yaml:"profiles"`
 }
 
 func readCompose(t *testing.T) composeFile {
 	t.Helper()
+	return readComposeFile(t, "docker-compose.yml")
+}
+
+func readComposeFile(t *testing.T, name string) composeFile {
+	t.Helper()
 	var file composeFile
-	if err := yaml.Unmarshal([]byte(readRepositoryFile(t, "docker-compose.yml")), &file); err != nil {
+	if err := yaml.Unmarshal([]byte(readRepositoryFile(t, name)), &file); err != nil {
 		t.Fatal(yaml.FormatError(err, false, true))
 	}
 	return file
@@ -70,10 +77,18 @@ func byName[V any](m map[string]V) iter.Seq2[string, V] {
 
 func TestComposeRunsTheWholeStack(t *testing.T) {
 	file := readCompose(t)
-	got := slices.Sorted(maps.Keys(file.Services))
-	want := []string{"api", "migrate", "postgres", "temporal", "temporal-login", "temporal-namespace", "temporal-schema", "temporal-ui", "worker"}
-	if !slices.Equal(got, want) {
-		t.Errorf("services are %v, want %v", got, want)
+	got := map[string][]string{}
+	for name, service := range byName(file.Services) {
+		profile := strings.Join(service.Profiles, " ")
+		got[profile] = append(got[profile], name)
+	}
+	want := map[string][]string{
+		"":            {"api", "migrate", "postgres", "temporal", "temporal-login", "temporal-namespace", "temporal-schema", "worker"},
+		"dev":         {"seed", "simulators"},
+		"temporal-ui": {"temporal-ui"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("services by profile are %v, want %v", got, want)
 	}
 	for name, service := range byName(file.Services) {
 		if repository, tag, found := strings.Cut(service.Image, ":"); !found || tag == "latest" || repository == "" {
@@ -195,7 +210,7 @@ func TestComposeKeepsTemporalApart(t *testing.T) {
 			t.Errorf("%s publishes %v", name, service.Ports)
 		}
 		outside := slices.ContainsFunc(service.Networks, func(n string) bool { return !file.Networks[n]["internal"] })
-		if want := published || name == "worker"; outside != want || len(service.Networks) == 0 {
+		if want := published || name == "worker" || name == "simulators"; outside != want || len(service.Networks) == 0 {
 			t.Errorf("%s is in the networks %v", name, service.Networks)
 		}
 	}

@@ -19,19 +19,14 @@ func runDev(ctx context.Context, args []string, out io.Writer) error {
 	dir := f.String("dir", ".watchfire", "folder for data, logs and dev.json")
 	fresh := f.Bool("fresh", false, "remove the data of earlier starts first")
 	pace := f.Float64("pace", 1, "speed of the simulated vendors and people: 0.1 is ten times faster")
-	var p stack.Ports
-	f.IntVar(&p.App, "port", 8080, "API and pages; 0 takes a free port, for this and all others")
-	f.IntVar(&p.Ops, "ops-port", 8082, "the API's health and metrics")
-	f.IntVar(&p.Worker, "worker-port", 8081, "the worker's health and metrics")
-	f.IntVar(&p.Temporal, "temporal-port", 7233, "Temporal's frontend")
-	f.IntVar(&p.TemporalUI, "temporal-ui-port", 8233, "Temporal's UI")
-	f.IntVar(&p.Postgres, "postgres-port", 5433, "PostgreSQL")
-	f.IntVar(&p.Twilio, "twilio-port", 4010, "the Twilio simulator")
-	f.IntVar(&p.SendGrid, "sendgrid-port", 4011, "the SendGrid simulator")
-	f.IntVar(&p.SMTP, "smtp-port", 4025, "the SMTP simulator")
-	f.IntVar(&p.CrowdStrike, "crowdstrike-port", 4012, "the CrowdStrike simulator")
-	f.IntVar(&p.SMTPSteering, "smtp-steering-port", 4026, "the SMTP simulator's steering")
-	f.IntVar(&p.EDR, "edr-port", 4030, "the first of the other simulated EDRs, which follow each other")
+	p := stack.DefaultPorts()
+	f.IntVar(&p.App, "port", p.App, "API and pages; 0 takes a free port, for this and all others")
+	f.IntVar(&p.Ops, "ops-port", p.Ops, "the API's health and metrics")
+	f.IntVar(&p.Worker, "worker-port", p.Worker, "the worker's health and metrics")
+	f.IntVar(&p.Temporal, "temporal-port", p.Temporal, "Temporal's frontend")
+	f.IntVar(&p.TemporalUI, "temporal-ui-port", p.TemporalUI, "Temporal's UI")
+	f.IntVar(&p.Postgres, "postgres-port", p.Postgres, "PostgreSQL")
+	addSimulatorPorts(f, &p)
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -65,6 +60,16 @@ func runDev(ctx context.Context, args []string, out io.Writer) error {
 	case <-s.Workers[0].Done():
 		return fmt.Errorf("the worker ended: see %s: %w", filepath.Join(*dir, "logs"), s.Workers[0].Err())
 	}
+}
+
+// addSimulatorPorts adds a flag for the port of each simulator, with the port that is set as its default.
+func addSimulatorPorts(f *flag.FlagSet, p *stack.Ports) {
+	f.IntVar(&p.Twilio, "twilio-port", p.Twilio, "the Twilio simulator")
+	f.IntVar(&p.SendGrid, "sendgrid-port", p.SendGrid, "the SendGrid simulator")
+	f.IntVar(&p.SMTP, "smtp-port", p.SMTP, "the SMTP simulator")
+	f.IntVar(&p.CrowdStrike, "crowdstrike-port", p.CrowdStrike, "the CrowdStrike simulator")
+	f.IntVar(&p.SMTPSteering, "smtp-steering-port", p.SMTPSteering, "the SMTP simulator's steering")
+	f.IntVar(&p.EDR, "edr-port", p.EDR, "the first of the other simulated EDRs, which follow each other")
 }
 
 // printAddresses tells a person where the parts of the stack listen.

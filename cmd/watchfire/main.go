@@ -38,6 +38,7 @@ func commands() []command {
 		}},
 		{"health", "ask a health address; exit with 0 when it answers 200", runHealth},
 		{"dev", "start everything on this machine, with simulated vendors; see watchfire dev -h", runDev},
+		{"simulators", "the parts of compose's profile dev: env prints its settings, serve plays the vendors, seed makes clients and users", runSimulators},
 		{"demo", "run one critical incident from alert to closure and tell the story", runDemo},
 		{"bench", "measure against bare Temporal", runBench},
 	}

@@ -15,6 +15,7 @@ import (
 	"os"
 
 	"github.com/watchfire-mdr/watchfire/secrets"
+	"github.com/watchfire-mdr/watchfire/simulators"
 )
 
 const (
@@ -52,45 +53,75 @@ func readKeys(path string) (k keys, err error) {
 	if err != nil {
 		return k, fmt.Errorf("keys of the stack: %w", err)
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(k.Webhook)
-	if err != nil {
+	if err := k.complete(); err != nil {
 		return k, fmt.Errorf("keys of the stack: %w", err)
+	}
+	k.path = path
+	return k, k.save()
+}
+
+// complete makes the credentials that are missing, and what follows from the others.
+func (k *keys) complete() (err error) {
+	if k.webhook, err = readWebhookKey(k.Webhook); err != nil {
+		return err
+	}
+	k.APIPassword, k.WorkerPassword = cmp.Or(k.APIPassword, randomHex()), cmp.Or(k.WorkerPassword, randomHex())
+	for _, missing := range []struct {
+		keyset   *string
+		generate func(kmsURI string) (string, error)
+	}{
+		{&k.Keyset, secrets.Generate}, {&k.PayloadKeyset, secrets.Generate}, {&k.BoxKeyset, secrets.GenerateBox},
+		{&k.CheckpointKeyset, secrets.GenerateSigner}, {&k.CodesKeyset, secrets.GenerateDeriver},
+	} {
+		if *missing.keyset != "" {
+			continue
+		}
+		if *missing.keyset, err = missing.generate(""); err != nil {
+			return err
+		}
+	}
+	k.publicKeyset, err = secrets.PublicKeyset(k.BoxKeyset, "")
+	return err
+}
+
+// readWebhookKey reads the key that signs the events of SendGrid's webhook, PKCS #8.
+func readWebhookKey(der []byte) (*ecdsa.PrivateKey, error) {
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, err
 	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok {
-		return k, errors.New("keys of the stack: the webhook key is not ECDSA: remove keys.json and the data beside it")
+		return nil, errors.New("the webhook key is not ECDSA: make the keys anew")
 	}
-	k.webhook, k.path = key, path
-	k.APIPassword, k.WorkerPassword = cmp.Or(k.APIPassword, randomHex()), cmp.Or(k.WorkerPassword, randomHex())
-	if k.Keyset == "" {
-		if k.Keyset, err = secrets.Generate(""); err != nil {
-			return k, fmt.Errorf("keys of the stack: %w", err)
-		}
+	return key, nil
+}
+
+// simulators returns the options of simulators that know these accounts and call an application back.
+func (k keys) simulators(p Ports, app string) simulators.Options {
+	return simulators.Options{
+		TwilioAddr: loopback(p.Twilio), SendGridAddr: loopback(p.SendGrid), CrowdStrikeAddr: loopback(p.CrowdStrike),
+		TwilioAccountSID: k.TwilioSID, TwilioAuthToken: k.TwilioToken, TwilioFrom: twilioFrom,
+		SendGridAPIKey: k.SendGridKey, SendGridFrom: sendGridFrom,
+		SendGridWebhookURL: app + "/hooks/sendgrid/events", SendGridWebhookKey: k.webhook,
+		TwilioInboundTextURL: app + "/hooks/twilio/text", SMTPAddr: loopback(p.SMTP), SMTPSteeringAddr: loopback(p.SMTPSteering),
+		SMTPUser: smtpUser, SMTPPassword: k.SMTPPassword, EDRPort: p.EDR,
+		CrowdStrikeClientID: k.FalconID, CrowdStrikeClientSecret: k.FalconSecret,
 	}
-	if k.PayloadKeyset == "" {
-		if k.PayloadKeyset, err = secrets.Generate(""); err != nil {
-			return k, fmt.Errorf("keys of the stack: %w", err)
-		}
+}
+
+// settings returns the product's settings that follow from the keys and from where the simulators are, as NAME=value.
+func (k keys) settings(at *simulators.Running) []string {
+	return []string{
+		"PROVIDER_NAME=Nordlicht SOC",
+		"TWILIO_ACCOUNT_SID=" + k.TwilioSID, "TWILIO_AUTH_TOKEN=" + k.TwilioToken, "TWILIO_FROM=" + twilioFrom, "TWILIO_BASE_URL=" + at.TwilioURL,
+		"SENDGRID_API_KEY=" + k.SendGridKey, "SENDGRID_FROM=" + sendGridFrom, "SENDGRID_BASE_URL=" + at.SendGridURL,
+		"SENDGRID_WEBHOOK_PUBLIC_KEY=" + k.webhookPublicKey(), "MAILERS=sendgrid,smtp", "SMTP_ADDRESS=" + at.SMTPAddr,
+		"SMTP_USER=" + smtpUser, "SMTP_PASSWORD=" + k.SMTPPassword, "SMTP_FROM=" + sendGridFrom, "SMTP_TLS=none",
+		"CROWDSTRIKE_CLIENT_ID=" + k.FalconID, "CROWDSTRIKE_CLIENT_SECRET=" + k.FalconSecret, "CROWDSTRIKE_BASE_URL=" + at.CrowdStrikeURL,
+		"SECRETS_KEYSET=" + k.BoxKeyset, "SECRETS_PUBLIC_KEYSET=" + k.publicKeyset, "CODES_KEYSET=" + k.CodesKeyset,
+		"CHECKPOINT_KEYSET=" + k.CheckpointKeyset, "PAYLOAD_KEYSET=" + k.PayloadKeyset,
 	}
-	if k.BoxKeyset == "" {
-		if k.BoxKeyset, err = secrets.GenerateBox(""); err != nil {
-			return k, fmt.Errorf("keys of the stack: %w", err)
-		}
-	}
-	if k.CheckpointKeyset == "" {
-		if k.CheckpointKeyset, err = secrets.GenerateSigner(""); err != nil {
-			return k, fmt.Errorf("keys of the stack: %w", err)
-		}
-	}
-	if k.CodesKeyset == "" {
-		if k.CodesKeyset, err = secrets.GenerateDeriver(""); err != nil {
-			return k, fmt.Errorf("keys of the stack: %w", err)
-		}
-	}
-	if k.publicKeyset, err = secrets.PublicKeyset(k.BoxKeyset, ""); err != nil {
-		return k, fmt.Errorf("keys of the stack: %w", err)
-	}
-	return k, k.save()
 }
 
 // newKeys makes every credential but the keysets and the users' tokens.

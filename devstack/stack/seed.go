@@ -109,11 +109,32 @@ func (s *Stack) seed(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	for _, u := range []models.User{
+	if err := s.seedProvider(ctx, db); err != nil {
+		return err
+	}
+	return s.keys.save()
+}
+
+// socUsers returns the users of the SOC.
+func socUsers() []models.User {
+	return []models.User{
 		{Name: "Ada Brandt", Email: "analyst@watchfire.example", Role: models.RoleAnalyst},
 		{Name: "Tomás Ruiz", Email: "lead@watchfire.example", Role: models.RoleLead},
 		{Name: "Mina Okafor", Email: "operator@watchfire.example", Role: models.RoleOperator},
-	} {
+	}
+}
+
+// users returns the users of a client.
+func (c seedClient) users() (list []models.User) {
+	for _, role := range []models.Role{models.RoleViewer, models.RoleResponder, models.RoleAdmin} {
+		list = append(list, models.User{Name: "The " + string(role) + " of " + c.name, Email: string(role) + "@" + c.domain, Role: role})
+	}
+	return list
+}
+
+// seedProvider makes the users of the SOC, and the clients with all that is theirs.
+func (s *Stack) seedProvider(ctx context.Context, db *store.Store) error {
+	for _, u := range socUsers() {
 		if err := s.AddUser(ctx, db, u, 0); err != nil {
 			return err
 		}
@@ -123,7 +144,7 @@ func (s *Stack) seed(ctx context.Context) error {
 			return fmt.Errorf("client %d: %w", c.number, err)
 		}
 	}
-	return s.keys.save()
+	return nil
 }
 
 // seedClient makes a client with contacts who may approve, users and a signed response authority.
@@ -150,8 +171,8 @@ func (s *Stack) seedClient(ctx context.Context, db *store.Store, c seedClient) e
 		return err
 	}
 	s.Dev.Clients = append(s.Dev.Clients, dev)
-	for _, role := range []models.Role{models.RoleViewer, models.RoleResponder, models.RoleAdmin} {
-		u := models.User{ClientID: client.ID, Name: "The " + string(role) + " of " + c.name, Email: string(role) + "@" + c.domain, Role: role}
+	for _, u := range c.users() {
+		u.ClientID = client.ID
 		if err := s.AddUser(ctx, db, u, c.number); err != nil {
 			return err
 		}
@@ -233,25 +254,27 @@ func seedContact(c seedClient, n int, role string) models.Contact {
 	return contact
 }
 
-// AddUser makes a user with a token, unless an earlier start did, and tells Dev of them. client is the client's number,
-// or 0 for the SOC.
+// AddUser makes a user with the token that the keys hold of them, or with a new one, unless an earlier start did, and
+// tells Dev of them. client is the client's number, or 0 for the SOC.
 func (s *Stack) AddUser(ctx context.Context, db *store.Store, u models.User, client int) error {
 	token := s.keys.Tokens[u.Email]
-	if hash, ok := auth.Hash(token); ok {
-		if _, err := db.Authenticate(ctx, hash); err != nil {
-			token = "" // of an earlier database
-		}
+	hash, ok := auth.Hash(token)
+	if !ok {
+		token, hash = auth.NewToken()
+		s.keys.Tokens[u.Email] = token
 	}
-	if token == "" {
+	_, err := db.Authenticate(ctx, hash)
+	switch {
+	case models.KindOf(err) == models.Unauthorized:
 		created, err := db.CreateUser(ctx, u)
 		if err != nil {
 			return err
 		}
-		secret, hash := auth.NewToken()
 		if err := db.CreateToken(ctx, models.Token{ID: uuid.New(), UserID: created.ID, Hash: hash}); err != nil {
 			return err
 		}
-		token, s.keys.Tokens[u.Email] = secret, secret
+	case err != nil:
+		return err
 	}
 	s.Dev.Users = append(s.Dev.Users, DevUser{Name: u.Name, Email: u.Email, Role: u.Role, Client: client, Token: token})
 	return nil

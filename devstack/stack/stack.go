@@ -36,6 +36,14 @@ type Ports struct {
 	EDR                                                                                                 int // the first of the other EDRs', which follow each other
 }
 
+// DefaultPorts returns the fixed ports of `watchfire dev`; those of the simulators are compose's, too.
+func DefaultPorts() Ports {
+	return Ports{
+		App: 8080, Ops: 8082, Worker: 8081, Temporal: 7233, TemporalUI: 8233, Postgres: 5433,
+		Twilio: 4010, SendGrid: 4011, CrowdStrike: 4012, SMTP: 4025, SMTPSteering: 4026, EDR: 4030,
+	}
+}
+
 // Options say how to run a stack.
 type Options struct {
 	Dir     string // keeps data, logs and dev.json; created when missing
@@ -280,23 +288,18 @@ func (s *Stack) urlOf(user, password string) string {
 }
 
 func (s *Stack) startSimulators(ctx context.Context) (err error) {
-	at := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
-	p := s.options.Ports
-	s.Simulators, err = simulators.Start(context.WithoutCancel(ctx), simulators.Options{
-		TwilioAddr: at(p.Twilio), SendGridAddr: at(p.SendGrid), CrowdStrikeAddr: at(p.CrowdStrike), Pace: s.options.Pace,
-		TwilioAccountSID: s.keys.TwilioSID, TwilioAuthToken: s.keys.TwilioToken, TwilioFrom: twilioFrom,
-		SendGridAPIKey: s.keys.SendGridKey, SendGridFrom: sendGridFrom,
-		SendGridWebhookURL: s.appURL() + "/hooks/sendgrid/events", SendGridWebhookKey: s.keys.webhook,
-		TwilioInboundTextURL: s.appURL() + "/hooks/twilio/text", SMTPAddr: at(p.SMTP), SMTPSteeringAddr: at(p.SMTPSteering),
-		SMTPUser: smtpUser, SMTPPassword: s.keys.SMTPPassword, EDRPort: p.EDR,
-		CrowdStrikeClientID: s.keys.FalconID, CrowdStrikeClientSecret: s.keys.FalconSecret,
-	})
+	o := s.keys.simulators(s.options.Ports, s.appURL())
+	o.Pace = s.options.Pace
+	s.Simulators, err = simulators.Start(context.WithoutCancel(ctx), o)
 	return err
 }
 
-func (s *Stack) opsURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.Ops) }
+func (s *Stack) opsURL() string { return "http://" + loopback(s.options.Ports.Ops) }
 
-func (s *Stack) appURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.options.Ports.App) }
+func (s *Stack) appURL() string { return "http://" + loopback(s.options.Ports.App) }
+
+// loopback returns the address of a port of this machine.
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // Use makes another binary the one whose processes are started from now on.
 func (s *Stack) Use(binary string) { s.options.Binary = binary }
@@ -307,17 +310,9 @@ func (s *Stack) Env() []string {
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "WATCHFIRE_PROFILE=dev",
 		"DATABASE_URL=" + s.AppURL(), "TEMPORAL_ADDRESS=" + s.Temporal.Address, "TEMPORAL_NAMESPACE=" + s.Temporal.Namespace,
-		fmt.Sprintf("HTTP_ADDRESS=127.0.0.1:%d", s.options.Ports.App), "PUBLIC_BASE_URL=" + s.appURL(), "PROVIDER_NAME=Nordlicht SOC",
-		"TWILIO_ACCOUNT_SID=" + s.keys.TwilioSID, "TWILIO_AUTH_TOKEN=" + s.keys.TwilioToken, "TWILIO_FROM=" + twilioFrom,
-		"TWILIO_BASE_URL=" + s.Simulators.TwilioURL,
-		"SENDGRID_API_KEY=" + s.keys.SendGridKey, "SENDGRID_FROM=" + sendGridFrom, "SENDGRID_BASE_URL=" + s.Simulators.SendGridURL,
-		"SENDGRID_WEBHOOK_PUBLIC_KEY=" + s.keys.webhookPublicKey(), "MAILERS=sendgrid,smtp", "SMTP_ADDRESS=" + s.Simulators.SMTPAddr,
-		"SMTP_USER=" + smtpUser, "SMTP_PASSWORD=" + s.keys.SMTPPassword, "SMTP_FROM=" + sendGridFrom, "SMTP_TLS=none",
-		"CROWDSTRIKE_CLIENT_ID=" + s.keys.FalconID, "CROWDSTRIKE_CLIENT_SECRET=" + s.keys.FalconSecret,
-		"CROWDSTRIKE_BASE_URL=" + s.Simulators.CrowdStrikeURL, "SECRETS_KEYSET=" + s.keys.BoxKeyset,
-		"SECRETS_OLD_KEYSET=" + s.keys.Keyset, "SECRETS_PUBLIC_KEYSET=" + s.keys.publicKeyset, "CODES_KEYSET=" + s.keys.CodesKeyset, "CHECKPOINT_KEYSET=" + s.keys.CheckpointKeyset,
-		"PAYLOAD_KEYSET=" + s.keys.PayloadKeyset,
+		"HTTP_ADDRESS=" + loopback(s.options.Ports.App), "PUBLIC_BASE_URL=" + s.appURL(), "SECRETS_OLD_KEYSET=" + s.keys.Keyset,
 	}
+	env = append(env, s.keys.settings(s.Simulators)...)
 	for _, setting := range []struct {
 		name  string
 		value time.Duration
