@@ -204,11 +204,15 @@ func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Acceptance, 
 	return Acceptance{}, failed
 }
 
-// refused returns the vendor of the first mailer that refuses our credentials or settings, or "".
+// refused returns the vendor of the first mailer that refuses our credentials or settings, or "". One behind a mailer
+// that works does not count: no mail is meant for it.
 func (r Routes) refused() string {
 	for n, to := range r.routes {
-		if r.standings[n].refuses() {
+		switch refuses, known := r.standings[n].get(); {
+		case refuses:
 			return to.Vendor
+		case known:
+			return ""
 		}
 	}
 	return ""
@@ -235,10 +239,11 @@ func (s *standing) noteAnswer(err error) {
 	}
 }
 
-func (s *standing) refuses() bool {
+// get returns whether the mailer refuses our credentials or settings, and whether that is known from an answer.
+func (s *standing) get() (refuses, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.refused
+	return s.refused, s.known
 }
 
 // takeNews returns what the operator is to be told, once; keepNews makes it news again.

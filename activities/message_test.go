@@ -135,4 +135,8 @@ func TestAMailerThatRefusesOurKeyIsShownWhileAnotherWorks(t *testing.T) {
 	first.outside = o.vendor
 	o.mail.Routes = activities.NewRoutes(activities.Route{Vendor: "first", Mailer: first}, activities.Route{Vendor: "second", Mailer: second})
 	shows("the first works", "")
+	second.outside = nil
+	for range 3 { // no mail is meant for the second
+		shows("the second refuses behind one that works", "")
+	}
 }
