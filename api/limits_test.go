@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
+	"github.com/jackc/pgx/v5"
 	"io"
 	"net/http"
 	"strconv"
@@ -283,4 +285,57 @@ func TestManyRequestsAtOnceTakeTurns(t *testing.T) {
 		w.must(http.StatusOK, <-answers[n])
 	}
 	w.must(http.StatusOK, <-third)
+}
+
+// A loop of the SOC leaves an admin of the client their contacts.
+func TestALoopOfTheSOCLeavesTheAdminTheirContacts(t *testing.T) {
+	w := newWorld(t)
+	id := w.contact()
+	status := http.StatusOK
+	for n := 0; status != http.StatusTooManyRequests && n < 100; n++ {
+		status = w.put("analyst", contactPath(w, id), ada(map[string]any{"role": fmt.Sprint("CISO ", n)})).StatusCode
+	}
+	if status != http.StatusTooManyRequests {
+		t.Fatalf("a loop is answered with %d", status)
+	}
+	w.must(http.StatusNoContent, w.remove("admin", contactPath(w, id)))
+}
+
+// A client's machine leaves the SOC's engines what they may say about that client.
+func TestAClientsMachineLeavesTheSOCItsAlerts(t *testing.T) {
+	w := newWorld(t)
+	rows := w.count("select count(*) from limits where scope = 'alerts'")
+	alert := map[string]any{"client": w.acme.Number, "source": "integration", "finding_id": "f", "title": "T", "severity": "high"}
+	w.post("machine", "/api/v1/alerts", alert)
+	alert["finding_id"] = "g"
+	w.post("analyst", "/api/v1/alerts", alert)
+	if n := w.count("select count(*) from limits where scope = 'alerts'"); n != rows+2 {
+		t.Errorf("both sides have %d shares", n-rows)
+	}
+}
+
+// Reads of one user that do not come to an end hold up no colleague.
+func TestAUsersReadsHoldUpNoColleague(t *testing.T) {
+	w := newWorld(t)
+	conn, err := pgx.Connect(t.Context(), w.ownerURL)
+	w.ok(err)
+	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // the test is over
+	tx, err := conn.Begin(t.Context())
+	w.ok(err)
+	_, err = tx.Exec(t.Context(), "lock table audit_log in access exclusive mode")
+	w.ok(err)
+	done := make(chan answer, 2)
+	for range cap(done) {
+		r := w.request("admin", http.MethodGet, w.clientPath("audit-log"), nil)
+		go func() { done <- w.send(r) }()
+	}
+	for w.count("select count(*) from pg_locks where not granted") < cap(done) && t.Context().Err() == nil {
+		continue
+	}
+	a := w.get("viewer", w.clientPath("contacts"))
+	w.ok(tx.Rollback(t.Context()))
+	for range cap(done) {
+		<-done
+	}
+	w.must(http.StatusOK, a)
 }

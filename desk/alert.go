@@ -38,7 +38,11 @@ func (d *Desk) receiveAlert(ctx context.Context, u models.User, a models.Alert, 
 	if err != nil {
 		return models.Alert{}, "", withPointer("/client", err)
 	}
-	if err := d.store.By(u).Use(ctx, ofAlerts.limit("alerts", id.String(), "more alerts of this client came than are taken; nothing was kept")); err != nil {
+	source := "soc"
+	if u.ClientID != uuid.Nil {
+		source = "client"
+	}
+	if err := d.store.By(u).Use(ctx, ofAlerts.limit("alerts", id.String()+" "+source, "more alerts of this client came than are taken; nothing was kept")); err != nil {
 		return models.Alert{}, "", err
 	}
 	a.ReportedBy = u.ID

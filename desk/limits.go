@@ -26,7 +26,7 @@ var (
 	ofClientSide = share{2000, time.Second / 20}
 )
 
-// costly holds the shares of a client in what reaches people, costs money or starts work elsewhere, whoever asks for it.
+// costly holds the shares of each side of a client in what reaches people, costs money or starts work elsewhere.
 var costly = map[string]struct {
 	scope string
 	share
@@ -52,7 +52,7 @@ var (
 	ofAddress = share{6, 6 * time.Hour}
 )
 
-// ofAlerts is a client's share in alerts. An engine that was cut off sends thousands at once when it is back.
+// ofAlerts is a client's share in alerts, and apart from it that of the SOC's engines about the client. An engine that was cut off sends thousands at once when it is back.
 var ofAlerts = share{5000, time.Second / 200}
 
 func (s share) limit(scope, key, words string) store.Limit {
@@ -82,7 +82,7 @@ func (d *Desk) use(ctx context.Context, u models.User, number int, operation str
 	limits := append(more, ofUser.limitOf(u),
 		ofClientSide.limit("client", client.String()+" "+string(u.Role.Side()), "this client gets more requests than it can take"))
 	if c, ok := costly[operation]; ok {
-		limits = append(limits, c.limit(c.scope, client.String(), c.words))
+		limits = append(limits, c.limit(c.scope, client.String()+" "+string(u.Role.Side()), c.words))
 	}
 	return d.store.By(u).Use(ctx, limits...)
 }

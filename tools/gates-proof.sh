@@ -74,7 +74,7 @@ rm store/migrations/99999_seeded.sql
 
 expect reads pass "the tree as it is" "" reads
 # Client answers a GET.
-sed -i -E 's|^(func \(d \*Desk\) Client\(ctx .*\{)$|\1\n\tif n, err := d.clientID(ctx, number); err == nil {\n\t\t_ = d.store.ForClient(context.WithoutCancel(context.TODO()), store.SOC, n, func(tx *store.Tx) error {\n\t\t\tc, _ := tx.Client()\n\t\t\tc.LegalName += " seeded"\n\t\t\t_, err := tx.UpdateClient(c)\n\t\t\treturn err\n\t\t})\n\t}|' desk/client.go
+sed -i -E 's|^(func \(d \*Desk\) Client\(ctx .*\{)$|\1\n\tif n, err := d.clientID(ctx, u, number); err == nil {\n\t\t_ = d.store.ForClient(context.WithoutCancel(context.TODO()), store.SOC, n, func(tx *store.Tx) error {\n\t\t\tc, _ := tx.Client()\n\t\t\tc.LegalName += " seeded"\n\t\t\t_, err := tx.UpdateClient(c)\n\t\t\treturn err\n\t\t})\n\t}|' desk/client.go
 grep -q seeded desk/client.go || { echo "gates: the fault of a GET could not be seeded" >&2; exit 1; }
 expect reads fail "a GET that changes something" 'changed rows of public.clients' reads
 

@@ -109,12 +109,13 @@ func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, erro
 	open := map[uuid.UUID][]string{} // client -> keys of the texts whose codes still count
 	meant := uuid.Nil                // the client whose text it seems to answer: it is no wrong reply to those of others
 	var settled *store.LedgerRow     // whose code changes nothing, so that it may be guessed
+	var settledCodes []string        // which what stands beside them is no better for
 	var newest *store.LedgerRow      // that is not settled
 	for n := range awaited {
 		row, isCode := &awaited[n].LedgerRow, slices.Contains(candidates, awaited[n].Code())
 		switch {
 		case awaited[n].IsSettled && isCode:
-			settled = row
+			settled, settledCodes = row, append(settledCodes, row.Code())
 		case awaited[n].IsSettled:
 		default:
 			open[row.ClientID] = append(open[row.ClientID], row.Key)
@@ -127,6 +128,10 @@ func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, erro
 		}
 	}
 	if meant == uuid.Nil && settled != nil {
+		candidates = slices.DeleteFunc(candidates, func(c string) bool { return slices.Contains(settledCodes, c) })
+		tries = min(tries, len(candidates))
+	}
+	if settled != nil && len(candidates) == 0 {
 		return h.answerText(ctx, *settled, settledAnswer(*settled))
 	}
 	answer := ""
@@ -148,6 +153,9 @@ func (h *Hooks) reply(ctx context.Context, in twilio.IncomingText) (string, erro
 				return "", err
 			}
 		}
+	}
+	if answer == "" && settled != nil {
+		return h.answerText(ctx, *settled, settledAnswer(*settled))
 	}
 	if answer != "" || newest == nil { // "thanks", and nothing is left to help with
 		return answer, nil

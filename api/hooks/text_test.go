@@ -317,3 +317,19 @@ func TestOneReplyTakenManyTimesIsOneAcknowledgement(t *testing.T) {
 		}
 	}
 }
+
+// Whoever knows the code of an incident that is acknowledged guesses that of another one beside it.
+func TestAKnownOldCodePaysForNoGuesses(t *testing.T) {
+	d := newDoor(t)
+	old := d.text
+	d.record(&d.incident, models.Actor{Side: models.SideClient, ID: "user", Role: models.RoleAdmin}, &incident.AcknowledgedBy{Channel: "portal", How: "acknowledged"})
+	second := d.tenant
+	second.incident = d.publish(d.client.ID, incident.Opened{Title: "another one"})
+	d.now = d.now.Add(time.Minute)
+	later := d.sends(second, models.ChannelSMS, 1)
+	for n := range 10 {
+		d.replies(phone, fmt.Sprintf("%s %06d %06d", old.Code(), 2*n+1, 2*n+2))
+	}
+	d.replies(phone, later.Code())
+	d.acknowledged(later, false)
+}

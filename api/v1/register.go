@@ -20,11 +20,11 @@ import (
 )
 
 type server struct {
-	desk                   *desk.Desk
-	auth                   *auth.Authenticator
-	log                    *slog.Logger
-	spec                   *spec
-	reads, changes, alerts *turns
+	desk                                *desk.Desk
+	auth                                *auth.Authenticator
+	log                                 *slog.Logger
+	spec                                *spec
+	reads, changes, clientReads, alerts *turns
 }
 
 // Register adds every operation of the API to r. document is api/openapi.yaml. Each request is checked in this order:
@@ -35,7 +35,7 @@ func Register(r *gin.Engine, document []byte, d *desk.Desk, a *auth.Authenticato
 	if err != nil {
 		return fmt.Errorf("read the API's document: %w", err)
 	}
-	s := &server{desk: d, auth: a, log: log, spec: spec, reads: newTurns(readsAtOnce), changes: newTurns(changesAtOnce), alerts: newTurns(alertsAtOnce)}
+	s := &server{desk: d, auth: a, log: log, spec: spec, reads: newTurns(readsAtOnce), changes: newTurns(changesAtOnce), clientReads: newTurns(clientReadsAtOnce), alerts: newTurns(alertsAtOnce)}
 	routes := r.Group("/", s.identify, s.takeTurn, s.permit, s.readBody, s.validate)
 	RegisterHandlersWithOptions(routes, s, GinServerOptions{
 		ErrorHandler: func(c *gin.Context, err error, _ int) { s.refuseUnreadable(c, err) },

@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// So many requests this process works on at the same time: reads of one client, changes of one user of a client, alerts
-	// of one token. The rest wait for their turn. Many at once take the processors and connections from all others, and
+	// So many requests this process works on at the same time: reads, and changes, of one user of a client, reads of one
+	// client, alerts of one token. The rest wait for their turn. Many at once take the processors and connections from all others, and
 	// finish none of them sooner.
-	readsAtOnce, changesAtOnce, alertsAtOnce = 2, 2, 8
+	readsAtOnce, changesAtOnce, clientReadsAtOnce, alertsAtOnce = 2, 2, 4, 8
 	// turnWait is how long a request waits for its turn.
 	turnWait = 10 * time.Second
 	// refusedFor is how long the turn of a request that came too often goes on after its answer: a loop that takes no
@@ -86,12 +86,22 @@ func (s *server) takeTurn(c *gin.Context) {
 	case who.user.Role.Side() == models.SideSOC:
 		return
 	case c.Request.Method == http.MethodGet:
-		turns, whom = s.reads, who.user.ClientID
+		turns = s.reads
 	}
 	end, err := turns.begin(ctx, whom)
 	if err != nil {
 		s.answerError(c, err)
 		return
+	}
+	if turns == s.reads {
+		endOfClient, err := s.clientReads.begin(ctx, who.user.ClientID)
+		if err != nil {
+			end()
+			s.answerError(c, err)
+			return
+		}
+		endOfUser := end
+		end = func() { endOfClient(); endOfUser() }
 	}
 	began := time.Now()
 	defer func() {
@@ -99,7 +109,7 @@ func (s *server) takeTurn(c *gin.Context) {
 		switch {
 		case c.Writer.Status() == http.StatusTooManyRequests:
 			rest = refusedFor
-		case turns.waits(whom):
+		case turns.waits(whom), turns == s.reads && s.clientReads.waits(who.user.ClientID):
 			rest = time.Since(began)
 		}
 		time.AfterFunc(rest, end)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -84,6 +85,9 @@ func readOrder(reference, name, user, role, request, file string) (order inciden
 	}
 	command, err := incident.ParseCommand(name, raw)
 	if err != nil {
+		return order, fmt.Errorf("-command %s: %w", name, err)
+	}
+	if err := cmp.Or(models.CheckTexts(command), incident.CheckNew(command)); err != nil { // as at the desk's door
 		return order, fmt.Errorf("-command %s: %w", name, err)
 	}
 	if !slices.Contains(incident.RolesOf(command), models.Role(role)) {

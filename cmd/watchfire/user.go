@@ -153,6 +153,8 @@ func (c *userCommand) check(name string) error {
 	switch {
 	case isText && strings.TrimSpace(value) == "":
 		return fmt.Errorf("-%s is missing", name)
+	case isText && models.CheckTexts(value) != nil:
+		return fmt.Errorf("-%s: %w", name, models.CheckTexts(value))
 	case name == "client" && c.client < 0:
 		return fmt.Errorf("-client %d is not the number of a client", c.client)
 	case name == "days":

@@ -92,7 +92,11 @@ func NoticeRecipients(changes []ContactChange, admins []uuid.UUID) (all []Notice
 			Addresses
 		}{{true, c.Before}, {false, c.After}} {
 			add := func(ch models.Channel, address string) {
-				if at := c.Contact.String() + " " + address; address != "" && !told[at] {
+				at := c.Contact.String() + " " + address
+				if ch == models.ChannelSMS {
+					at = address // a text names no contact, and costs money
+				}
+				if address != "" && !told[at] {
 					told[at] = true
 					all = append(all, NoticeRecipient{Channel: ch, Contact: c.Contact, Change: c.ID, Old: side.old})
 				}

@@ -51,3 +51,22 @@ func TestWhoIsToldOfChangedContacts(t *testing.T) {
 		t.Errorf("told are %v, want %v", got, want)
 	}
 }
+
+// Many contacts who get the same number are one text to it.
+func TestANoticeTextsANumberOnce(t *testing.T) {
+	const number = "+4915112345678"
+	var changes []notify.ContactChange
+	for range 30 {
+		changes = append(changes, notify.ContactChange{ID: uuid.New(), Contact: uuid.New(),
+			Before: notify.Addresses{Phone: "+4915100000000", Texts: true}, After: notify.Addresses{Phone: number, Texts: true}})
+	}
+	n := 0
+	for _, r := range notify.NoticeRecipients(changes, nil) {
+		if r.Channel == models.ChannelSMS && !r.Old {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d texts to one number in one notice", n)
+	}
+}
