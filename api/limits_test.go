@@ -261,7 +261,7 @@ func TestManyRequestsAtOnceTakeTurns(t *testing.T) {
 	var answers []chan answer
 	for range 2 {
 		body, end := io.Pipe()
-		defer end.Close()
+		defer end.Close() //nolint:errcheck // it is closed below, and again when the test ends early
 		slow, answers = append(slow, end), append(answers, send("responder", body))
 		_, err := end.Write([]byte(words[:1])) // returns when the request is at work
 		w.ok(err)
@@ -319,7 +319,7 @@ func TestAUsersReadsHoldUpNoColleague(t *testing.T) {
 	w := newWorld(t)
 	conn, err := pgx.Connect(t.Context(), w.ownerURL)
 	w.ok(err)
-	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // the test is over
+	defer conn.Close(context.WithoutCancel(t.Context()))
 	tx, err := conn.Begin(t.Context())
 	w.ok(err)
 	_, err = tx.Exec(t.Context(), "lock table audit_log in access exclusive mode")
