@@ -176,7 +176,7 @@ func settingsWithoutTemporal(t testing.TB) (api, worker []string) {
 		"PAYLOAD_KEYSET=" + keyset(secrets.Generate), "CODES_KEYSET=" + keyset(secrets.GenerateDeriver), fmt.Sprintf("TEMPORAL_ADDRESS=127.0.0.1:%d", nobody), "OPS_ADDRESS=127.0.0.1:0", "HTTP_ADDRESS=127.0.0.1:0",
 		"PUBLIC_BASE_URL=https://soc.example", "PROVIDER_NAME=Nordlicht SOC", "WATCHFIRE_PROFILE=dev", "MAILERS=smtp",
 		"SMTP_ADDRESS=127.0.0.1:1", "SMTP_FROM=soc@mdr.example", "SMTP_TLS=none", "TWILIO_ACCOUNT_SID=AC0123456789abcdef0123456789abcdef",
-		"TWILIO_AUTH_TOKEN=0123456789abcdef0123456789abcdef", "TWILIO_FROM=+12025550100",
+		"TWILIO_AUTH_TOKEN=" + strings.Repeat("0", 32), "TWILIO_FROM=+12025550100",
 	}
 	return append([]string{"DATABASE_URL=" + loginFor(t, ownerURL, appURL, store.LoginAPI)}, both...),
 		append([]string{"DATABASE_URL=" + loginFor(t, ownerURL, appURL, store.LoginWorker), "CHECKPOINT_KEYSET=" + keyset(secrets.GenerateSigner)}, both...)
