@@ -130,13 +130,17 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan
 		if err != nil {
 			return notify.Plan{}, err
 		}
-		var made map[uuid.UUID]bool
+		except := map[uuid.UUID]bool{}
 		if in.Approval && in.AskedBy != nil {
-			if made, err = tx.ContactsMadeBy(*in.AskedBy); err != nil {
+			why, err := whyNoApprovers(tx, *in.AskedBy, d.Contacts...)
+			if err != nil {
 				return notify.Plan{}, err
 			}
+			for id := range why {
+				except[id] = true
+			}
 		}
-		plan, err := in.planIn(d, made, func() ([]uuid.UUID, error) { return tx.ToldContacts(in.Reference) })
+		plan, err := in.planIn(d, except, func() ([]uuid.UUID, error) { return tx.ToldContacts(in.Reference) })
 		if err != nil {
 			return plan, err
 		}
@@ -152,14 +156,14 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan
 	})
 }
 
-// planIn plans in a directory. made are the contacts whom the one who asks for an approval made. told returns whom the
-// ledger knows to have been told of the incident.
-func (in PlanInput) planIn(d notify.Directory, made map[uuid.UUID]bool, told func() ([]uuid.UUID, error)) (plan notify.Plan, err error) {
+// planIn plans in a directory. except are the contacts who may not approve. told returns whom the ledger knows to have
+// been told of the incident.
+func (in PlanInput) planIn(d notify.Directory, except map[uuid.UUID]bool, told func() ([]uuid.UUID, error)) (plan notify.Plan, err error) {
 	if !in.KeepTold {
 		plan = d.PlanByRule(in.Severity, in.At)
 		switch {
 		case in.Approval && in.AskedBy != nil:
-			plan.Calls = d.Approvers(made).CallableByRule(in.Severity, in.At)
+			plan.Calls = d.Approvers(except).CallableByRule(in.Severity, in.At)
 		case in.Approval:
 			plan.Calls = d.CallableByRule(in.Severity, in.At)
 		}
@@ -173,7 +177,7 @@ func (in PlanInput) planIn(d notify.Directory, made map[uuid.UUID]bool, told fun
 	plan = d.Plan(in.Severity, in.At, all...)
 	switch {
 	case in.Approval && in.AskedBy != nil:
-		plan.Calls = d.CallableApprovers(made, in.Severity, in.At, all...)
+		plan.Calls = d.CallableApprovers(except, in.Severity, in.At, all...)
 	case in.Approval:
 		plan.Calls = d.Callable(in.Severity, in.At, all...)
 	}
@@ -395,23 +399,40 @@ func (r *Records) FindStatement(ctx context.Context, in StatementInput) (found S
 		}
 		found.Person = c.Person()
 		if in.AskedBy != nil && in.Approval != "" && in.Key == notify.KeyAcknowledge {
-			found.Refused, err = whyNoApprover(tx, c, *in.AskedBy)
+			why, err := whyNoApprovers(tx, *in.AskedBy, c)
+			if err != nil {
+				return err
+			}
+			found.Refused = why[c.ID]
 		}
-		return err
+		return nil
 	})
 	return found, err
 }
 
-// whyNoApprover returns why a contact may not approve what somebody asked for, "" when they may.
-func whyNoApprover(tx *store.Tx, c models.Contact, by models.Actor) (string, error) {
-	if c.Approver == nil {
-		return "no admin of the client lets this contact, as they are reached now, approve", nil
-	}
+// whyNoApprovers returns which of some contacts may not approve what somebody asked for, and why.
+func whyNoApprovers(tx *store.Tx, by models.Actor, contacts ...models.Contact) (map[uuid.UUID]string, error) {
 	made, err := tx.ContactsMadeBy(by)
-	if err == nil && made[c.ID] {
-		return "whoever asked for this made, changed or verified the contact", nil
+	if err != nil {
+		return nil, err
 	}
-	return "", err
+	people, err := tx.NoApprovers()
+	if err != nil {
+		return nil, err
+	}
+	why := map[uuid.UUID]string{}
+	for _, c := range contacts {
+		is := func(person string) bool { return models.SamePerson(person, c.Person()) }
+		switch {
+		case c.Approver == nil:
+			why[c.ID] = "no admin of the client lets this contact, as they are reached now, approve"
+		case made[c.ID]:
+			why[c.ID] = "whoever asked for this made, changed or verified the contact"
+		case slices.ContainsFunc(people.Disabled, is):
+			why[c.ID] = "the contact is a user of the client who is disabled"
+		}
+	}
+	return why, nil
 }
 
 func (in StatementInput) isSaidIn(s store.Statement) bool {

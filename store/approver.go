@@ -106,6 +106,24 @@ func (tx *Tx) ContactsMadeBy(by models.Actor) (map[uuid.UUID]bool, error) {
 	return made, problem("read who made contacts", err)
 }
 
+// NoApprovers are people, see models.PersonOf, who approve nothing on a client's phones, whoever confirmed them.
+type NoApprovers struct {
+	Disabled []string // users of the client
+}
+
+// NoApprovers returns those of the transaction's client. Forbidden for the SOC, which reads no addresses of users.
+func (tx *Tx) NoApprovers() (people NoApprovers, err error) {
+	if err := tx.needsClient(); err != nil {
+		return people, err
+	}
+	var rows []userRow
+	err = tx.of("users").Select("email", "client_id").Where("disabled_at is not null").Find(&rows).Error
+	for _, r := range rows {
+		people.Disabled = append(people.Disabled, models.PersonOf(mailbox(r.Email)))
+	}
+	return people, problem("read who approves nothing", err)
+}
+
 type wrongPINRow struct {
 	ClientID  uuid.UUID
 	Effect    string
