@@ -108,7 +108,8 @@ func (tx *Tx) ContactsMadeBy(by models.Actor) (map[uuid.UUID]bool, error) {
 
 // NoApprovers are people, see models.PersonOf, who approve nothing on a client's phones, whoever confirmed them.
 type NoApprovers struct {
-	Disabled []string // users of the client
+	Disabled   []string // users of the client
+	Colleagues []string // users of the SOC
 }
 
 // NoApprovers returns those of the transaction's client. Forbidden for the SOC, which reads no addresses of users.
@@ -117,9 +118,13 @@ func (tx *Tx) NoApprovers() (people NoApprovers, err error) {
 		return people, err
 	}
 	var rows []userRow
-	err = tx.of("users").Select("email", "client_id").Where("disabled_at is not null").Find(&rows).Error
+	err = tx.db.Select("email", "client_id").Where("client_id is null or client_id = ? and disabled_at is not null", tx.client).Find(&rows).Error
 	for _, r := range rows {
-		people.Disabled = append(people.Disabled, models.PersonOf(mailbox(r.Email)))
+		list := &people.Disabled
+		if !r.ClientID.Valid {
+			list = &people.Colleagues
+		}
+		*list = append(*list, models.PersonOf(mailbox(r.Email)))
 	}
 	return people, problem("read who approves nothing", err)
 }
