@@ -319,7 +319,7 @@ func (r *Records) HasDecision(ctx context.Context, in DecisionInput) (bool, erro
 // Decision is what the store knows of a decision.
 type Decision struct {
 	Backed   bool // the client's own row says the same, and was not refused
-	Disabled bool `json:",omitempty"` // the user was disabled since
+	Disabled bool `json:",omitempty"` // the user was disabled since, or has another role
 	Old      bool // the row is from before rows said more: nobody knows what it answers
 	Seq      int  // of the last event that the store had when it was said last
 }
@@ -336,7 +336,7 @@ func (r *Records) FindDecision(ctx context.Context, in DecisionInput) (found Dec
 		found.Backed = stands && d.Command == in.Command && d.UserID.String() == in.UserID && d.Fingerprint == in.Fingerprint &&
 			(found.Old || d.Said.Role == in.Role && models.SamePerson(d.Said.Person, in.Person) && d.Said.Via == in.Via)
 		if err == nil {
-			found.Disabled, err = tx.MayNotAct(d.UserID)
+			found.Disabled, err = tx.MayNotAct(d.UserID, in.Role)
 		}
 		return err
 	})
@@ -347,12 +347,13 @@ func (r *Records) FindDecision(ctx context.Context, in DecisionInput) (found Dec
 type SenderInput struct {
 	ClientID uuid.UUID
 	UserID   uuid.UUID
+	Role     models.Role `json:",omitempty"` // that they sent it in; "" from before it was told
 }
 
 // MayNotAct reports whether a user of the SOC is known to have lost the right to act for a client since they sent a
-// command: they are disabled, or their reach does not hold the client any more.
+// command: they are disabled, have another role, or their reach does not hold the client any more.
 func (r *Records) MayNotAct(ctx context.Context, in SenderInput) (bool, error) {
-	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (bool, error) { return tx.MayNotAct(in.UserID) })
+	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (bool, error) { return tx.MayNotAct(in.UserID, in.Role) })
 }
 
 // StatementInput names what a contact is said to have said.
