@@ -73,7 +73,6 @@ func (d Directory) GoLiveApprovers(rules []AskingRule) models.GoLiveCheck {
 		var kinds []weekSlots // that some severities share
 		of := map[weekSlots][]string{}
 		for _, s := range rule.Severities {
-			toTell, _ := d.audience(s, nil)
 			var nobody weekSlots
 			for n := range nobody {
 				day, t := timeOfSlot(n)
@@ -81,7 +80,7 @@ func (d Directory) GoLiveApprovers(rules []AskingRule) models.GoLiveCheck {
 				if d.Business.Covers(day, t) {
 					holds = rule.Business
 				}
-				nobody[n] = holds && !d.hasApprover(s, toTell, day, t)
+				nobody[n] = holds && !d.hasApprover(s, day, t)
 			}
 			if of[nobody] == nil {
 				kinds = append(kinds, nobody)
@@ -96,12 +95,12 @@ func (d Directory) GoLiveApprovers(rules []AskingRule) models.GoLiveCheck {
 	return models.NewGoLiveCheck("approvers", missing)
 }
 
-// hasApprover reports whether an approver among those to tell can be called about an incident of a severity at a time of
-// the week.
-func (d Directory) hasApprover(s models.Severity, toTell func(models.Contact) bool, day models.Day, t models.ClockTime) bool {
+// hasApprover reports whether an approver can be called about an incident of a severity at a time of the week: one of
+// those who are told, or when none of them can be, another.
+func (d Directory) hasApprover(s models.Severity, day models.Day, t models.ClockTime) bool {
 	return slices.ContainsFunc(d.Contacts, func(c models.Contact) bool {
 		reached := s == models.SeverityCritical && !c.HoursForCritical || c.Hours.Covers(day, t)
-		return c.Approver != nil && toTell(c) && c.IsCallable() && reached
+		return c.Approver != nil && c.IsCallable() && reached
 	})
 }
 
