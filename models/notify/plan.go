@@ -157,6 +157,21 @@ func (d Directory) CallableApprovers(except map[uuid.UUID]bool, s models.Severit
 	return approvers.callableOf(s, at, func(models.Contact) bool { return true })
 }
 
+// People counts those of some recipients whose consent counts where so many persons must agree: where that is more than
+// one, they are told apart by their mail address, and whoever has none does not count.
+func People(calls []Recipient, persons int) int {
+	if persons < 2 {
+		return len(calls)
+	}
+	var people []string
+	for _, r := range calls {
+		if r.Person != "" && !slices.ContainsFunc(people, func(p string) bool { return models.SamePerson(p, r.Person) }) {
+			people = append(people, r.Person)
+		}
+	}
+	return len(people)
+}
+
 // Approvers returns the directory with the contacts alone whom an admin of the client let approve on the phone, but for
 // those of except.
 func (d Directory) Approvers(except map[uuid.UUID]bool) Directory {
