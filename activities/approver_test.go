@@ -28,6 +28,7 @@ func TestWhoMayApproveIsSaidByTheStoreAsItIsNow(t *testing.T) {
 		})
 	}
 	const none, made = "no admin of the client lets this contact, as they are reached now, approve", "whoever asked for this made, changed or verified the contact"
+	const disabled, colleagues = "the contact is a user of the client who is disabled", "the contact is a user of the SOC"
 	wants := func(when string, by models.Actor, want string) {
 		t.Helper()
 		in := activities.StatementInput{ClientID: client, Reference: ref, Contact: contact.ID, Key: notify.KeyAcknowledge, Approval: "a1", AskedBy: &by}
@@ -102,7 +103,29 @@ func TestWhoMayApproveIsSaidByTheStoreAsItIsNow(t *testing.T) {
 	noted("update-contact", colleague, "email")
 	wants("another address by whoever asks", colleague, made)
 	wants("by another", analyst, "")
+	var users []models.User
+	for _, email := range []string{"first+phone@acme.example", "other@acme.example"} {
+		u, err := o.ledger.Store.CreateUser(t.Context(), models.User{ClientID: client, Name: "U", Email: email, Role: models.RoleResponder})
+		o.ok(err)
+		users = append(users, u)
+	}
+	disable := func(u models.User, yes bool) {
+		o.ok(o.ledger.Store.ForLogins(t.Context(), client, func(tx *store.Tx) error {
+			_, _, err := tx.ChangeUser(u.ID, store.UserChange{Role: u.Role, Disabled: yes})
+			return err
+		}))
+	}
+	disable(users[1], true)
+	wants("another user disabled", analyst, "")
+	disable(users[0], true)
+	wants("as a user disabled", analyst, disabled)
+	disable(users[0], false)
+	wants("enabled again", analyst, "")
 	wants("asked by the client", models.Actor{Side: models.SideClient, ID: colleague.ID, Role: models.RoleAdmin}, "")
+	asker, err := o.ledger.Store.CreateUser(t.Context(), models.User{Name: "U", Email: "first+soc@acme.example", Role: models.RoleAnalyst})
+	o.ok(err)
+	wants("asked by the contact", models.Actor{Side: models.SideSOC, ID: asker.ID.String(), Role: models.RoleAnalyst}, colleagues)
+	wants("asked by the contact's colleague", analyst, colleagues)
 
 	heard, err := o.records.FindStatement(t.Context(), activities.StatementInput{ClientID: client, Reference: ref, Contact: contact.ID, Key: notify.KeyHeard})
 	o.ok(err)

@@ -130,13 +130,17 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan
 		if err != nil {
 			return notify.Plan{}, err
 		}
-		var made map[uuid.UUID]bool
+		except := map[uuid.UUID]bool{}
 		if in.Approval && in.AskedBy != nil {
-			if made, err = tx.ContactsMadeBy(*in.AskedBy); err != nil {
+			why, err := whyNoApprovers(tx, *in.AskedBy, d.Contacts...)
+			if err != nil {
 				return notify.Plan{}, err
 			}
+			for id := range why {
+				except[id] = true
+			}
 		}
-		plan, err := in.planIn(d, made, func() ([]uuid.UUID, error) { return tx.ToldContacts(in.Reference) })
+		plan, err := in.planIn(d, except, func() ([]uuid.UUID, error) { return tx.ToldContacts(in.Reference) })
 		if err != nil {
 			return plan, err
 		}
@@ -152,14 +156,14 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan
 	})
 }
 
-// planIn plans in a directory. made are the contacts whom the one who asks for an approval made. told returns whom the
-// ledger knows to have been told of the incident.
-func (in PlanInput) planIn(d notify.Directory, made map[uuid.UUID]bool, told func() ([]uuid.UUID, error)) (plan notify.Plan, err error) {
+// planIn plans in a directory. except are the contacts who may not approve. told returns whom the ledger knows to have
+// been told of the incident.
+func (in PlanInput) planIn(d notify.Directory, except map[uuid.UUID]bool, told func() ([]uuid.UUID, error)) (plan notify.Plan, err error) {
 	if !in.KeepTold {
 		plan = d.PlanByRule(in.Severity, in.At)
 		switch {
 		case in.Approval && in.AskedBy != nil:
-			plan.Calls = d.Approvers(made).CallableByRule(in.Severity, in.At)
+			plan.Calls = d.Approvers(except).CallableByRule(in.Severity, in.At)
 		case in.Approval:
 			plan.Calls = d.CallableByRule(in.Severity, in.At)
 		}
@@ -173,7 +177,7 @@ func (in PlanInput) planIn(d notify.Directory, made map[uuid.UUID]bool, told fun
 	plan = d.Plan(in.Severity, in.At, all...)
 	switch {
 	case in.Approval && in.AskedBy != nil:
-		plan.Calls = d.CallableApprovers(made, in.Severity, in.At, all...)
+		plan.Calls = d.CallableApprovers(except, in.Severity, in.At, all...)
 	case in.Approval:
 		plan.Calls = d.Callable(in.Severity, in.At, all...)
 	}
@@ -315,7 +319,7 @@ func (r *Records) HasDecision(ctx context.Context, in DecisionInput) (bool, erro
 // Decision is what the store knows of a decision.
 type Decision struct {
 	Backed   bool // the client's own row says the same, and was not refused
-	Disabled bool `json:",omitempty"` // the user was disabled since
+	Disabled bool `json:",omitempty"` // the user was disabled since, or has another role
 	Old      bool // the row is from before rows said more: nobody knows what it answers
 	Seq      int  // of the last event that the store had when it was said last
 }
@@ -332,7 +336,7 @@ func (r *Records) FindDecision(ctx context.Context, in DecisionInput) (found Dec
 		found.Backed = stands && d.Command == in.Command && d.UserID.String() == in.UserID && d.Fingerprint == in.Fingerprint &&
 			(found.Old || d.Said.Role == in.Role && models.SamePerson(d.Said.Person, in.Person) && d.Said.Via == in.Via)
 		if err == nil {
-			found.Disabled, err = tx.MayNotAct(d.UserID)
+			found.Disabled, err = tx.MayNotAct(d.UserID, in.Role)
 		}
 		return err
 	})
@@ -343,12 +347,13 @@ func (r *Records) FindDecision(ctx context.Context, in DecisionInput) (found Dec
 type SenderInput struct {
 	ClientID uuid.UUID
 	UserID   uuid.UUID
+	Role     models.Role `json:",omitempty"` // that they sent it in; "" from before it was told
 }
 
 // MayNotAct reports whether a user of the SOC is known to have lost the right to act for a client since they sent a
-// command: they are disabled, or their reach does not hold the client any more.
+// command: they are disabled, have another role, or their reach does not hold the client any more.
 func (r *Records) MayNotAct(ctx context.Context, in SenderInput) (bool, error) {
-	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (bool, error) { return tx.MayNotAct(in.UserID) })
+	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (bool, error) { return tx.MayNotAct(in.UserID, in.Role) })
 }
 
 // StatementInput names what a contact is said to have said.
@@ -395,23 +400,42 @@ func (r *Records) FindStatement(ctx context.Context, in StatementInput) (found S
 		}
 		found.Person = c.Person()
 		if in.AskedBy != nil && in.Approval != "" && in.Key == notify.KeyAcknowledge {
-			found.Refused, err = whyNoApprover(tx, c, *in.AskedBy)
+			why, err := whyNoApprovers(tx, *in.AskedBy, c)
+			if err != nil {
+				return err
+			}
+			found.Refused = why[c.ID]
 		}
-		return err
+		return nil
 	})
 	return found, err
 }
 
-// whyNoApprover returns why a contact may not approve what somebody asked for, "" when they may.
-func whyNoApprover(tx *store.Tx, c models.Contact, by models.Actor) (string, error) {
-	if c.Approver == nil {
-		return "no admin of the client lets this contact, as they are reached now, approve", nil
-	}
+// whyNoApprovers returns which of some contacts may not approve what somebody asked for, and why.
+func whyNoApprovers(tx *store.Tx, by models.Actor, contacts ...models.Contact) (map[uuid.UUID]string, error) {
 	made, err := tx.ContactsMadeBy(by)
-	if err == nil && made[c.ID] {
-		return "whoever asked for this made, changed or verified the contact", nil
+	if err != nil {
+		return nil, err
 	}
-	return "", err
+	people, err := tx.NoApprovers()
+	if err != nil {
+		return nil, err
+	}
+	why := map[uuid.UUID]string{}
+	for _, c := range contacts {
+		is := func(person string) bool { return models.SamePerson(person, c.Person()) }
+		switch {
+		case c.Approver == nil:
+			why[c.ID] = "no admin of the client lets this contact, as they are reached now, approve"
+		case made[c.ID]:
+			why[c.ID] = "whoever asked for this made, changed or verified the contact"
+		case slices.ContainsFunc(people.Colleagues, is): // whoever asked is one of them
+			why[c.ID] = "the contact is a user of the SOC"
+		case slices.ContainsFunc(people.Disabled, is):
+			why[c.ID] = "the contact is a user of the client who is disabled"
+		}
+	}
+	return why, nil
 }
 
 func (in StatementInput) isSaidIn(s store.Statement) bool {

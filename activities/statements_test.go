@@ -145,7 +145,7 @@ func TestWhoHasLostTheRightSaysNothing(t *testing.T) {
 		o.ok(err)
 		had, err := o.records.HasDecision(t.Context(), decision)
 		o.ok(err)
-		a, err := o.records.MayNotAct(t.Context(), activities.SenderInput{ClientID: client, UserID: analyst.ID})
+		a, err := o.records.MayNotAct(t.Context(), activities.SenderInput{ClientID: client, UserID: analyst.ID, Role: models.RoleAnalyst})
 		o.ok(err)
 		yes, err := o.records.FindStatement(t.Context(), activities.StatementInput{ClientID: client, Reference: ref, Contact: contact.ID, Key: notify.KeyAcknowledge, Approval: "a1"})
 		o.ok(err)
@@ -161,6 +161,16 @@ func TestWhoHasLostTheRightSaysNothing(t *testing.T) {
 			_, _, err := tx.ChangeUser(id, c)
 			return err
 		}))
+	}
+	change(client, user.ID, store.UserChange{Role: models.RoleViewer})
+	change(uuid.Nil, analyst.ID, store.UserChange{Role: models.RoleLead})
+	if lost, had, analystLost, consents, denies := judge(); !lost || had || !analystLost || !consents || !denies {
+		t.Errorf("in other roles: %v %v %v %v %v", lost, had, analystLost, consents, denies)
+	}
+	before, err := o.records.MayNotAct(t.Context(), activities.SenderInput{ClientID: client, UserID: analyst.ID})
+	o.ok(err)
+	if before {
+		t.Error("a command from before roles were told is judged by the role")
 	}
 	change(client, user.ID, store.UserChange{Role: models.RoleResponder, Disabled: true})
 	change(uuid.Nil, analyst.ID, store.UserChange{Role: models.RoleAnalyst, Limited: true})

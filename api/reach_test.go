@@ -123,23 +123,31 @@ func TestGoLiveNamesWhatIsMissing(t *testing.T) {
 	}
 	w.must(http.StatusOK, w.put("lead", w.clientPath("edr"), edrCredentials()))
 	w.must(http.StatusOK, w.post("admin", w.clientPath("response-authority", strconv.Itoa(w.draft("at all")), "sign"), nil))
-	if g := check(); g.Ready || missing(g) != "nobody can be called at any time"+nobodyTold+"; the connection to the EDR was never checked" {
+	const noApprover = "severity critical, high, medium, low: no approver can be called at any time"
+	const single = "two persons must agree, severity critical, high, medium, low: fewer than 2 approvers with different mail addresses can be called at any time"
+	const asked = `rule "at all" past the limit of isolations, ` + noApprover + "; " + single + "; it may be a domain controller, and no rule that permits names its class, " + noApprover
+	if g := check(); g.Ready || missing(g) != "nobody can be called at any time"+nobodyTold+"; the connection to the EDR was never checked; "+asked {
 		t.Errorf("%+v", g)
 	}
 	w.must(http.StatusOK, w.post("analyst", w.clientPath("edr", "check"), nil))
 	ada := w.contactWith(map[string]any{"name": "Ada Example", "channels": []string{"voice", "email"}, "severities": models.Severities()}).ID
-	bob := w.contactWith(map[string]any{"name": "Bob Example", "order": 2, "channels": []string{"voice"}, "phone": "+12025550101"}).ID
-	if g := check(); g.Ready || missing(g) != "contact Ada Example: voice is not verified; contact Ada Example: email is not verified; contact Bob Example: voice is not verified" {
+	bob := w.contactWith(map[string]any{"name": "Bob Example", "order": 2, "channels": []string{"voice"}, "phone": "+12025550101", "email": "bob@acme.example", "severities": models.Severities()}).ID
+	if g := check(); g.Ready || missing(g) != "contact Ada Example: voice is not verified; contact Ada Example: email is not verified; contact Bob Example: voice is not verified; "+asked {
 		t.Errorf("%+v", g)
 	}
 	w.must(http.StatusOK, w.post("analyst", contactPath(w, ada, "confirm-channel"), withCode("voice", w.code(ada, "voice"))))
 	w.must(http.StatusOK, w.post("analyst", contactPath(w, ada, "confirm-channel"), withCode("email", w.code(ada, "email"))))
 	w.must(http.StatusOK, w.post("analyst", contactPath(w, bob, "confirm-channel"), withCode("voice", w.code(bob, "voice"))))
+	if g := check(); g.Ready || missing(g) != asked {
+		t.Errorf("%+v", g)
+	}
+	w.must(http.StatusOK, w.confirmApprover("admin", ada, nil))
+	w.must(http.StatusOK, w.confirmApprover("admin", bob, map[string]any{"email": "bob@acme.example", "phone": "+12025550101"}))
 	if g := check(); !g.Ready || missing(g) != "" || len(g.Checks) != 8 {
 		t.Errorf("%+v", g)
 	}
 	w.must(http.StatusNoContent, w.remove("analyst", contactPath(w, bob)))
-	if g := check(); g.Ready || missing(g) != "only one person can be called at any time" {
+	if g := check(); g.Ready || missing(g) != "only one person can be called at any time; "+single {
 		t.Errorf("%+v", g)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -117,7 +118,7 @@ func (d *Desk) SignAuthority(ctx context.Context, u models.User, number, version
 }
 
 // DryRun returns the ruling of the response authority of the client with a number on a request that nobody has made, and
-// how many approvers would be called about it. at is read as Plan reads it. version is the one to try, signed or not; 0 is
+// how many approvers would be called about it, whose consent would count. at is read as Plan reads it. version is the one to try, signed or not; 0 is
 // the one that holds. NotFound: the version does not exist, or the client is not the user's.
 func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authority.Request, at string, version int,
 ) (ruling authority.Ruling, approvers int, err error) {
@@ -137,7 +138,7 @@ func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authorit
 			return err
 		}
 		if ruling = a.Evaluate(r, directory.Zone, directory.Business); ruling.Decision.Asks() {
-			approvers = len(directory.CallableApprovers(nil, r.Severity, r.At))
+			approvers = notify.People(directory.CallableApprovers(nil, r.Severity, r.At), ruling.Persons)
 		}
 		return nil
 	})

@@ -44,10 +44,13 @@ func (d *Desk) Command(ctx context.Context, u models.User, via string, ref model
 		return *known, false, nil
 	}
 	request.Recorded = seq
-	result, queued, err = d.sendCommand(ctx, u, ref, c, request)
+	// What was said is judged, and a refusal noted, though the person went away meanwhile.
+	judged, done := context.WithTimeout(context.WithoutCancel(ctx), (1+forOne*signalPatience)*d.wait+recordedWithin)
+	defer done()
+	result, queued, err = d.sendCommand(judged, u, ref, c, request)
 	switch {
 	case err != nil:
-		return incident.CommandResult{}, false, d.refused(ctx, u, request, err)
+		return incident.CommandResult{}, false, d.refused(judged, u, request, err)
 	case result.Fingerprint != request.Fingerprint:
 		return incident.CommandResult{}, false, keyReused()
 	case queued:
@@ -163,8 +166,6 @@ func (d *Desk) sendCommand(ctx context.Context, u models.User, ref models.Refere
 	switch {
 	case err == nil:
 		return result, false, nil
-	case ctx.Err() != nil: // the person went away; the command may or may not be carried out
-		return incident.CommandResult{}, false, fmt.Errorf("%s %s: %w", c.Name(), ref, ctx.Err())
 	case errors.As(err, &rejection):
 		return incident.CommandResult{}, false, rejectionOf(c.Name(), rejection)
 	}

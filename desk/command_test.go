@@ -14,6 +14,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/desk/desktest"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/store"
 )
 
 // pausing is an engine that stands still until a moment: requests wait. As Temporal's client does, it gives a request no
@@ -45,6 +46,61 @@ func (e *pausing) SignalWorkflow(ctx context.Context, id, run, name string, arg 
 		return err
 	}
 	return e.Engine.SignalWorkflow(ctx, id, run, name, arg)
+}
+
+// leaving is an engine whose answer comes when the person has gone.
+type leaving struct {
+	*desktest.Engine
+	leave   context.CancelFunc
+	request incident.CommandRequest // the last one
+}
+
+func (e *leaving) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	h, err := e.Engine.UpdateWorkflow(ctx, o)
+	e.request, _ = o.Args[0].(incident.CommandRequest)
+	e.leave()
+	if err != nil || ctx.Err() != nil {
+		return nil, client.NewWorkflowUpdateServiceTimeoutOrCanceledError(ctx.Err())
+	}
+	return h, nil
+}
+
+// What was refused is worth nothing to anybody else, though who said it did not wait for the answer.
+func TestARefusalIsNotedThoughThePersonWentAway(t *testing.T) {
+	s, _ := newStore(t)
+	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy(), LiveAt: time.Now()}, "client", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := s.CreateUser(t.Context(), models.User{ClientID: c.ID, Name: "Admin", Email: "admin@acme.example", Role: models.RoleAdmin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &leaving{Engine: desktest.New(s, time.Now), leave: func() {}}
+	d := desk.New(s, e, desk.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	i, _, err := d.OpenIncident(t.Context(), analyst, desk.OpenIncidentRequest{Client: c.Number, Title: "T", Severity: models.SeverityLow}, "open")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := d.Command(t.Context(), analyst, "api", i.Reference, &incident.Expedite{}, "publish"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	e.leave = leave
+	_, _, err = d.Command(ctx, admin, "portal", i.Reference, &incident.Approve{Approval: "a1"}, "approve")
+	if ctx.Err() == nil || err == nil {
+		t.Fatalf("the approval of nothing: %v, gone %v", err, ctx.Err())
+	}
+	err = s.ForClient(t.Context(), store.Worker, c.ID, func(tx *store.Tx) error {
+		said, stands, err := tx.Decision(e.request.RequestID, i.Reference)
+		if err == nil && (stands || said.UserID != admin.ID) {
+			t.Errorf("what was refused stands: %+v", said)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // A command outlasts a pause of the engine of four times as long as an answer may take: eight seconds in life.

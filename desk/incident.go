@@ -90,12 +90,17 @@ func (d *Desk) openIncident(ctx context.Context, u models.User, number int, oper
 		if err != nil {
 			return run, err
 		}
+		run.Policy = c.Policy
+		request := requestID(u, operation, key)
+		run.Incident, err = tx.OpenedBy(request, fingerprint) // a repeat, whatever has become of the client
+		if models.KindOf(err) != models.NotFound {
+			return run, err
+		}
 		o, err := fill(tx, c)
 		if err != nil {
 			return run, err
 		}
-		run.Policy = c.Policy
-		run.Incident, err = tx.OpenIncident(o, u.Actor(), tx.Now(), requestID(u, operation, key), fingerprint)
+		run.Incident, err = tx.OpenIncident(o, u.Actor(), tx.Now(), request, fingerprint)
 		if err == nil && run.Incident.Exercise.IsFireDrill() {
 			err = checkDrills(tx, run.Incident.Reference)
 		}

@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/watchfire-mdr/watchfire/desk"
+	"github.com/watchfire-mdr/watchfire/desk/desktest"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -208,5 +209,35 @@ func TestOpeningsOfOneClientDoNotWaitForEachOtherWhileTheEngineIsDown(t *testing
 	}
 	if len(seen) != 12 {
 		t.Errorf("twelve openings gave %d references", len(seen))
+	}
+}
+
+// The repeat of an opening gets its incident, though the client is live meanwhile and the reason would be refused.
+func TestTheRepeatOfAnOpeningGetsItsIncident(t *testing.T) {
+	s, _ := newStore(t)
+	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := desk.New(s, desktest.New(s, time.Now), desk.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	open := func(reason, key string) (models.Reference, error) {
+		in := desk.OpenIncidentRequest{Client: c.Number, Title: "T", Severity: models.SeverityLow, OutsideContract: reason}
+		i, _, err := d.OpenIncident(t.Context(), lead, in, key)
+		return i.Reference, err
+	}
+	first, err := open("it burns", "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ForClient(t.Context(), store.SOC, c.ID, func(tx *store.Tx) error { _, err := tx.GoLive("x"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := open("it burns", "k"); err != nil || again != first {
+		t.Errorf("the repeat is answered with %q, %v, want %s", again, err, first)
+	}
+	for key, reason := range map[string]string{"k": "it still burns", "another": "it burns"} {
+		if _, err := open(reason, key); models.KindOf(err) != models.Invalid {
+			t.Errorf("request %s with %q: %v", key, reason, err)
+		}
 	}
 }

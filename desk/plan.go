@@ -3,6 +3,8 @@ package desk
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -165,10 +167,16 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 	return g, nil
 }
 
-// askingRules returns the rules of a response authority that have the client asked.
+// askingRules returns when a signed response authority has the client asked: by its rules, about isolations past the
+// client's limit, about assets for which two persons must agree, and about isolations for which no rule decides.
 func askingRules(a authority.Authority) (asking []notify.AskingRule) {
 	for _, rule := range a.Rules {
-		if !rule.Decision.Asks() {
+		name := fmt.Sprintf("rule %q", rule.Name)
+		switch {
+		case rule.Decision.Asks():
+		case rule.Decision == authority.DecideAuto && rule.Action == models.DesiredIsolated:
+			name += " past the limit of isolations"
+		default:
 			continue
 		}
 		severities := rule.Severities
@@ -176,8 +184,50 @@ func askingRules(a authority.Authority) (asking []notify.AskingRule) {
 			severities = models.Severities()
 		}
 		asking = append(asking, notify.AskingRule{
-			Name: rule.Name, Severities: severities, Business: rule.Hours != authority.HoursOutside, Outside: rule.Hours != authority.HoursBusiness,
+			Name: name, Severities: severities, Business: rule.Hours != authority.HoursOutside, Outside: rule.Hours != authority.HoursBusiness, Persons: 1,
 		})
+	}
+	if a.SignedAt.IsZero() {
+		return asking // a check of its own
+	}
+	if len(a.TwoPersons) > 0 {
+		asking = append(asking, notify.AskingRule{Name: "two persons must agree", Severities: models.Severities(), Business: true, Outside: true, Persons: 2})
+	}
+	return append(asking, askedWithoutRule(a)...)
+}
+
+// askedWithoutRule returns when a response authority has the client asked about the isolation of some class of asset because
+// no rule decides, as its rulings on such assets say.
+func askedWithoutRule(a authority.Authority) (asking []notify.AskingRule) {
+	type hours struct{ business, outside bool }
+	reasons := func(s models.Severity, business models.Hours) (reasons []string) {
+		for _, class := range []models.AssetClass{models.ClassWorkstation, models.ClassServer, models.ClassDomainController} {
+			ruling := a.Evaluate(authority.Request{Action: models.DesiredIsolated, Asset: authority.Asset{Class: class}, Severity: s}, time.UTC, business)
+			named := slices.ContainsFunc(a.Rules, func(r authority.Rule) bool { return r.Name == ruling.Rule })
+			if ruling.Decision.Asks() && !named && !slices.Contains(reasons, ruling.Rule) {
+				reasons = append(reasons, ruling.Rule)
+			}
+		}
+		return reasons
+	}
+	always, never := models.Hours{}, models.Hours{{Days: models.Days()[1:2], From: 0, To: 15}} // not at time zero, a Monday
+	for _, when := range []hours{{true, true}, {true, false}, {false, true}} {
+		of, order := map[string][]models.Severity{}, []string{}
+		for _, s := range models.Severities() {
+			in, out := reasons(s, always), reasons(s, never)
+			for _, reason := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(in, out)))) {
+				if when != (hours{slices.Contains(in, reason), slices.Contains(out, reason)}) {
+					continue
+				}
+				if of[reason] == nil {
+					order = append(order, reason)
+				}
+				of[reason] = append(of[reason], s)
+			}
+		}
+		for _, reason := range order {
+			asking = append(asking, notify.AskingRule{Name: reason, Severities: of[reason], Business: when.business, Outside: when.outside, Persons: 1})
+		}
 	}
 	return asking
 }

@@ -106,6 +106,29 @@ func (tx *Tx) ContactsMadeBy(by models.Actor) (map[uuid.UUID]bool, error) {
 	return made, problem("read who made contacts", err)
 }
 
+// NoApprovers are people, see models.PersonOf, who approve nothing on a client's phones, whoever confirmed them.
+type NoApprovers struct {
+	Disabled   []string // users of the client
+	Colleagues []string // users of the SOC
+}
+
+// NoApprovers returns those of the transaction's client. Forbidden for the SOC, which reads no addresses of users.
+func (tx *Tx) NoApprovers() (people NoApprovers, err error) {
+	if err := tx.needsClient(); err != nil {
+		return people, err
+	}
+	var rows []userRow
+	err = tx.db.Select("email", "client_id").Where("client_id is null or client_id = ? and disabled_at is not null", tx.client).Find(&rows).Error
+	for _, r := range rows {
+		list := &people.Disabled
+		if !r.ClientID.Valid {
+			list = &people.Colleagues
+		}
+		*list = append(*list, models.PersonOf(mailbox(r.Email)))
+	}
+	return people, problem("read who approves nothing", err)
+}
+
 type wrongPINRow struct {
 	ClientID  uuid.UUID
 	Effect    string

@@ -115,13 +115,13 @@ func (tx *Tx) EndContactNotice(notice uuid.UUID) error {
 		UpdateColumns(map[string]any{"told_at": tx.now, "before": nil, "after": nil}).Error)
 }
 
-// Admins lists the admins of the transaction's client, at most 100.
+// Admins lists the enabled admins of the transaction's client, at most 100.
 func (tx *Tx) Admins() ([]models.User, error) {
 	if err := tx.needsClient(); err != nil {
 		return nil, err
 	}
 	var rows []userRow
-	err := tx.of("users").Select("id", "name", "email", "role").Where("role = ?", models.RoleAdmin).Order("id").Limit(100).Find(&rows).Error
+	err := tx.of("users").Select("id", "name", "email", "role").Where("role = ? and disabled_at is null", models.RoleAdmin).Order("id").Limit(100).Find(&rows).Error
 	return each(rows, func(r userRow) models.User {
 		u := models.User{ID: r.ID, ClientID: tx.client, Name: r.Name, Role: r.Role}
 		u.Email, u.EmailBefore = mailbox(r.Email)

@@ -87,10 +87,15 @@ func TestAChangeOfAContactIsKeptWithItOrNotAtAll(t *testing.T) {
 	}
 }
 
-func TestAdminsAreThoseOfTheClient(t *testing.T) {
+func TestAdminsAreThoseOfTheClientWhoAreEnabled(t *testing.T) {
 	h := newHouse(t)
 	admin := h.newUser(models.User{ClientID: h.acme.ID, Name: "A", Email: "Boss@client.example", Role: models.RoleAdmin})
 	h.newUser(models.User{ClientID: h.other.ID, Name: "B", Email: "boss@other.example", Role: models.RoleAdmin})
+	left := h.newUser(models.User{ClientID: h.acme.ID, Name: "C", Email: "left@client.example", Role: models.RoleAdmin})
+	h.ok(h.ForLogins(t.Context(), h.acme.ID, func(tx *store.Tx) error {
+		_, _, err := tx.ChangeUser(left.ID, store.UserChange{Role: models.RoleAdmin, Disabled: true})
+		return err
+	}))
 	h.as(store.Worker, h.acme, func(tx *store.Tx) error {
 		all, err := tx.Admins()
 		if err == nil && (len(all) != 1 || all[0].ID != admin.ID || all[0].Email != "Boss@client.example") {

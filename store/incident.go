@@ -247,12 +247,21 @@ func (tx *Tx) openedBefore(requestID, fingerprint string) (incident.Incident, er
 	if err := tx.db.Exec("update clients set last_incident = last_incident - 1 where id = ?", tx.client).Error; err != nil {
 		return incident.Incident{}, problem("give number back", err)
 	}
+	return tx.OpenedBy(requestID, fingerprint)
+}
+
+// OpenedBy returns the incident that a request opened, as it is now. NotFound: it opened none. Invalid: the request is
+// known with another fingerprint.
+func (tx *Tx) OpenedBy(requestID, fingerprint string) (incident.Incident, error) {
+	if err := tx.needsClient(); err != nil {
+		return incident.Incident{}, err
+	}
 	var row incidentRow
 	err := tx.of("incidents").Where("request_id = ?", requestID).Take(&row).Error
 	if err == nil && row.Fingerprint != fingerprint {
 		return incident.Incident{}, reused()
 	}
-	return row.State.V, problem("find incident", err)
+	return row.State.V, notFound(problem("find incident", err), "incident")
 }
 
 // link gives alerts to an incident.

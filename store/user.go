@@ -290,15 +290,15 @@ func (tx *Tx) setReach(user uuid.UUID, numbers []int) error {
 	return problem("set reach", tx.db.Create(&rows).Error)
 }
 
-// MayNotAct reports whether a user is known to have lost the right to act for the transaction's client: they are disabled,
-// or the client is no longer within their reach.
-func (tx *Tx) MayNotAct(user uuid.UUID) (bool, error) {
+// MayNotAct reports whether a user is known to have lost the right to act in a role for the transaction's client: they are
+// disabled, have another role, or the client is no longer within their reach. "" stands for whatever role they have.
+func (tx *Tx) MayNotAct(user uuid.UUID, as models.Role) (bool, error) {
 	if err := tx.needsClient(); err != nil {
 		return false, err
 	}
 	var found int64
-	err := tx.db.Table("users").Where(`id = ? and (disabled_at is not null
-		or limited and not exists (select from user_reach r where r.user_id = users.id and r.client_id = ?))`, user, tx.client).Count(&found).Error
+	err := tx.db.Table("users").Where(`id = ? and (disabled_at is not null or role <> coalesce(nullif(?, ''), role)
+		or limited and not exists (select from user_reach r where r.user_id = users.id and r.client_id = ?))`, user, as, tx.client).Count(&found).Error
 	return found > 0, problem("look for user", err)
 }
 

@@ -205,7 +205,7 @@ func (w *incidentWorkflow) requireSender(ctx workflow.Context, r incident.Comman
 	if err != nil || !w.senders || r.Actor.Side != models.SideSOC {
 		return nil
 	}
-	lost, err := mayNotAct(ctx, senderInput{ClientID: w.state.Incident.ClientID, UserID: user})
+	lost, err := mayNotAct(ctx, senderInput{ClientID: w.state.Incident.ClientID, UserID: user, Role: r.Actor.Role})
 	if err == nil && lost {
 		return senderMayNotAct()
 	}

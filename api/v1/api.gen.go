@@ -345,7 +345,7 @@ type DryRun struct {
 
 // DryRunRuling defines model for DryRunRuling.
 type DryRunRuling struct {
-	// Approvers How many approvers would be called when the client is asked; 0 when it is not.
+	// Approvers How many approvers would be called when the client is asked, where two persons must agree how many different people with a mail address; 0 when it is not.
 	Approvers int `json:"approvers"`
 
 	// Assumes The assumptions under which the ruling on the real device is the same.

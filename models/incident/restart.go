@@ -238,6 +238,7 @@ func (l Lost) Unsent() (unsent Unsent) {
 	var due, instead []notify.Notification
 	var told []uuid.UUID
 	var failed []Event
+	reached := l.reached()
 	for _, e := range l.Events {
 		if i.Apply(e) != nil {
 			break // the events were legal when they were recorded
@@ -250,6 +251,9 @@ func (l Lost) Unsent() (unsent Unsent) {
 				}
 			}
 			for _, r := range l.Directory.Plan(n.Severity, e.At, told...).Messages {
+				if l.Incident.IsOver() && !e.At.After(l.Incident.ClosedAt) && len(reached) > 0 && !reached[r.Contact] {
+					continue // a contact since then, who knows nothing of the incident
+				}
 				due, told = append(due, n.AddressedTo(r)), append(told, r.Contact)
 			}
 		}
@@ -292,6 +296,25 @@ func (l Lost) Unsent() (unsent Unsent) {
 		}
 	}
 	return unsent
+}
+
+// reached returns the contacts who got messages or calls about the incident, or were to get some.
+func (l Lost) reached() map[uuid.UUID]bool {
+	reached := map[uuid.UUID]bool{}
+	for _, e := range l.Events {
+		switch d := e.Data.(type) {
+		case *ContactMessaged:
+			reached[d.Contact] = true
+		case *ContactCalled:
+			reached[d.Contact] = true
+		case *NotDelivered:
+			reached[d.Contact] = true
+		}
+	}
+	for _, contact := range l.ToldContacts() {
+		reached[contact] = true
+	}
+	return reached
 }
 
 // otherMessageChannel returns the other of the two channels for messages.

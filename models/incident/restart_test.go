@@ -292,6 +292,28 @@ func (s *lostStory) toldOfClosure() {
 	s.system(s.messaged(closed, 1), s.messaged(closed, 2))
 }
 
+// A contact who came later is told nothing of what is over, and the others still get what was left.
+func TestAContactWhoCameLaterIsNotToldOfAnIncidentThatIsOver(t *testing.T) {
+	s := newLostStory(t, models.SeverityHigh)
+	client := ask(models.RoleAdmin).Actor
+	s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2))
+	newcomer := s.Directory.Contacts[0]
+	newcomer.ID = modelstest.ContactID(9)
+	s.Directory.Contacts = append(s.Directory.Contacts, newcomer)
+	s.want(s.key(publishedFirst, 9, models.ChannelEmail))
+	s.by(client, &incident.ClosureRequested{Decision: "d", Outcome: incident.OutcomeResolved, Note: "x"})
+	s.by(ask(models.RoleAnalyst).Actor, &incident.Verified{Gone: false, Note: "n"})
+	still := notify.Notification{Purpose: notify.PurposeStillPresent, Revision: 1, Occurrence: s.Incident.Seq}
+	s.system(s.messaged(still, 1), s.messaged(still, 2))
+	expires := s.at.Add(24 * time.Hour)
+	s.by(client, &incident.ClosureConfirmed{Decision: "d2", Reason: "r", ExpiresAt: expires}, &incident.Closed{Decision: "d2"})
+	closed := notify.Notification{Purpose: notify.PurposeClosed, Revision: 1, Occurrence: 1}
+	s.system(s.messaged(closed, 1))
+	s.want(s.key(closed, 2, models.ChannelEmail))
+	s.system(s.messaged(closed, 2))
+	s.want()
+}
+
 func TestIncidentsWithOneReferenceHaveDifferentIDs(t *testing.T) {
 	first := newLostStory(t, models.SeverityHigh).Incident
 	second := first

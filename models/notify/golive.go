@@ -58,15 +58,16 @@ func (d Directory) callable(day models.Day, t models.ClockTime) int {
 	return len(numbers)
 }
 
-// AskingRule is a rule of the response authority that has the client asked.
+// AskingRule says when the response authority has the client asked: by a rule, or by what stands in for one.
 type AskingRule struct {
 	Name       string
 	Severities []models.Severity
 	Business   bool // it holds in business hours
 	Outside    bool // it holds outside of them
+	Persons    int  // how many must agree
 }
 
-// GoLiveApprovers checks that an approver can be called whenever a rule has the client asked.
+// GoLiveApprovers checks that as many approvers as must agree can be called whenever the client is asked.
 func (d Directory) GoLiveApprovers(rules []AskingRule) models.GoLiveCheck {
 	missing := []string{}
 	for _, rule := range rules {
@@ -74,35 +75,48 @@ func (d Directory) GoLiveApprovers(rules []AskingRule) models.GoLiveCheck {
 		of := map[weekSlots][]string{}
 		for _, s := range rule.Severities {
 			toTell, _ := d.audience(s, nil)
-			var nobody weekSlots
-			for n := range nobody {
+			var lacking weekSlots
+			for n := range lacking {
 				day, t := timeOfSlot(n)
 				holds := rule.Outside
 				if d.Business.Covers(day, t) {
 					holds = rule.Business
 				}
-				nobody[n] = holds && !d.hasApprover(s, toTell, day, t)
+				lacking[n] = holds && People(d.approversAt(s, toTell, day, t), rule.Persons) < max(rule.Persons, 1)
 			}
-			if of[nobody] == nil {
-				kinds = append(kinds, nobody)
+			if of[lacking] == nil {
+				kinds = append(kinds, lacking)
 			}
-			of[nobody] = append(of[nobody], string(s))
+			of[lacking] = append(of[lacking], string(s))
 		}
-		for _, nobody := range kinds {
-			word := fmt.Sprintf("rule %q, severity %s: no approver can be called", rule.Name, strings.Join(of[nobody], ", "))
-			missing = append(missing, joinSlots(nobody, word)...)
+		what := "no approver can be called"
+		if rule.Persons > 1 {
+			what = fmt.Sprintf("fewer than %d approvers with different mail addresses can be called", rule.Persons)
+		}
+		for _, lacking := range kinds {
+			missing = append(missing, joinSlots(lacking, fmt.Sprintf("%s, severity %s: %s", rule.Name, strings.Join(of[lacking], ", "), what))...)
 		}
 	}
 	return models.NewGoLiveCheck("approvers", missing)
 }
 
-// hasApprover reports whether an approver among those to tell can be called about an incident of a severity at a time of
-// the week.
-func (d Directory) hasApprover(s models.Severity, toTell func(models.Contact) bool, day models.Day, t models.ClockTime) bool {
-	return slices.ContainsFunc(d.Contacts, func(c models.Contact) bool {
-		reached := s == models.SeverityCritical && !c.HoursForCritical || c.Hours.Covers(day, t)
-		return c.Approver != nil && toTell(c) && c.IsCallable() && reached
-	})
+// approversAt returns whom CallableApprovers returns at a time of the week.
+func (d Directory) approversAt(s models.Severity, toTell func(models.Contact) bool, day models.Day, t models.ClockTime) []Recipient {
+	pick := func(from func(models.Contact) bool) (calls []Recipient) {
+		called := map[string]bool{}
+		for _, c := range d.Contacts {
+			reached := s == models.SeverityCritical && !c.HoursForCritical || c.Hours.Covers(day, t)
+			if c.Approver != nil && from(c) && c.IsCallable() && reached && !called[c.Phone] {
+				called[c.Phone] = true
+				calls = append(calls, Recipient{Contact: c.ID, Person: c.Person()})
+			}
+		}
+		return calls
+	}
+	if calls := pick(toTell); len(calls) > 0 {
+		return calls
+	}
+	return pick(func(models.Contact) bool { return true })
 }
 
 // weekSlots says something of every quarter of an hour of a week, from Monday 00:00 on.

@@ -106,6 +106,40 @@ func TestGoLiveWantsAProvenEDR(t *testing.T) {
 	}
 }
 
+func TestGoLiveWantsAsManyApproversAsMustAgree(t *testing.T) {
+	approver := func(n int, email string, hours models.Hours, s ...models.Severity) models.Contact {
+		c := onCall(n, phones[n-1], hours)
+		c.Email, c.Severities, c.Approver = email, s, &models.Approver{}
+		c.Channels = []models.Channel{models.ChannelEmail, models.ChannelVoice}
+		return c
+	}
+	told := onCall(2, phones[1], nil)
+	told.Channels = []models.Channel{models.ChannelEmail}
+	const high, critical = models.SeverityHigh, models.SeverityCritical
+	never := modelstest.On("sun", 0, 15)
+	for name, c := range map[string]struct {
+		persons  int
+		contacts []models.Contact
+		missing  string
+	}{
+		"nobody":                        {1, nil, "night, severity high: no approver can be called at any time"},
+		"one without an address":        {1, []models.Contact{approver(1, "", nil, high)}, ""},
+		"one who is told of others":     {1, []models.Contact{approver(1, "", nil, critical), told}, ""},
+		"one who is told, and never on": {1, []models.Contact{approver(1, "", never, high), approver(2, "", nil, critical)}, ""},
+		"one of two":                    {2, []models.Contact{approver(1, "eva@c.example", nil, high)}, "fewer than 2 approvers with different mail addresses can be called at any time"},
+		"two without an address":        {2, []models.Contact{approver(1, "", nil, high), approver(2, "", nil, high)}, "fewer than 2"},
+		"one by two phones":             {2, []models.Contact{approver(1, "eva@c.example", nil, high), approver(2, "eva+2@c.example", nil, high)}, "fewer than 2"},
+		"two":                           {2, []models.Contact{approver(1, "eva@c.example", nil, high), approver(2, "max@c.example", nil, high)}, ""},
+		"two of whom one is told":       {2, []models.Contact{approver(1, "eva@c.example", nil, high), approver(2, "max@c.example", nil, critical)}, "fewer than 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := notify.Directory{Zone: time.UTC, Contacts: c.contacts}
+			rule := notify.AskingRule{Name: "night", Severities: []models.Severity{high}, Business: true, Outside: true, Persons: c.persons}
+			wantFinding(t, d.GoLiveApprovers([]notify.AskingRule{rule}), "approvers", c.missing)
+		})
+	}
+}
+
 func TestGoLiveWantsASignedAuthority(t *testing.T) {
 	wantFinding(t, authority.Authority{}.GoLive(), "response_authority", "no response authority is signed")
 	wantFinding(t, authority.Authority{Version: 1, SignedAt: modelstest.T0}.GoLive(), "response_authority", "")

@@ -145,11 +145,31 @@ func (d Directory) callableOf(s models.Severity, at time.Time, toCall func(model
 	return calls
 }
 
-// CallableApprovers returns those of Callable whom an admin of the client let approve on the phone, but for those of except.
-// A number that approvers share with others is theirs.
+// CallableApprovers returns those of Callable whom an admin of the client let approve on the phone, but for those of except;
+// when that is nobody, every such contact who can be called at that moment: a question always has a recipient. A number
+// that approvers share with others is theirs.
 func (d Directory) CallableApprovers(except map[uuid.UUID]bool, s models.Severity, at time.Time, told ...uuid.UUID) []Recipient {
 	toTell, _ := d.audience(s, told)
-	return d.Approvers(except).callableOf(s, at, toTell)
+	approvers := d.Approvers(except)
+	if calls := approvers.callableOf(s, at, toTell); len(calls) > 0 {
+		return calls
+	}
+	return approvers.callableOf(s, at, func(models.Contact) bool { return true })
+}
+
+// People counts those of some recipients whose consent counts where so many persons must agree: where that is more than
+// one, they are told apart by their mail address, and whoever has none does not count.
+func People(calls []Recipient, persons int) int {
+	if persons < 2 {
+		return len(calls)
+	}
+	var people []string
+	for _, r := range calls {
+		if r.Person != "" && !slices.ContainsFunc(people, func(p string) bool { return models.SamePerson(p, r.Person) }) {
+			people = append(people, r.Person)
+		}
+	}
+	return len(people)
 }
 
 // Approvers returns the directory with the contacts alone whom an admin of the client let approve on the phone, but for

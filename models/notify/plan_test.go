@@ -286,7 +286,7 @@ func TestThePlanInEveryHourOfTwoYears(t *testing.T) {
 	}
 }
 
-// Who is told is judged over all contacts, and of these the approvers are called.
+// Who is told is judged over all contacts, and of these the approvers are called; when none of them can be, the others.
 func TestApproversAreCalledWhoAreTold(t *testing.T) {
 	verified := map[models.Channel]time.Time{models.ChannelVoice: time.Unix(1, 0)}
 	contact := func(order int, phone string, a *models.Approver, s models.Severity) models.Contact {
@@ -304,9 +304,9 @@ func TestApproversAreCalledWhoAreTold(t *testing.T) {
 		want   []uuid.UUID
 	}{
 		"whose rule matches, though the number is another's, too": {nil, nil, []uuid.UUID{same.ID}},
-		"who was told":                            {nil, []uuid.UUID{low.ID}, []uuid.UUID{same.ID, low.ID}},
-		"nobody, because the others are told":     {map[uuid.UUID]bool{same.ID: true}, nil, nil},
-		"not whom the one who asks has a hand in": {map[uuid.UUID]bool{same.ID: true, low.ID: true}, []uuid.UUID{low.ID}, nil},
+		"who was told": {nil, []uuid.UUID{low.ID}, []uuid.UUID{same.ID, low.ID}},
+		"whoever may, when nobody of those told may": {map[uuid.UUID]bool{same.ID: true}, nil, []uuid.UUID{low.ID}},
+		"not whom the one who asks has a hand in":    {map[uuid.UUID]bool{same.ID: true, low.ID: true}, []uuid.UUID{low.ID}, nil},
 	} {
 		var got []uuid.UUID
 		for _, r := range d.CallableApprovers(c.except, models.SeverityCritical, at, c.told...) {
