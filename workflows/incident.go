@@ -37,6 +37,7 @@ type incidentWorkflow struct {
 	keepsTold  bool          // see changeToldStayTold
 	asksRisks  bool          // see changeRisksAskedAgain
 	refusals   bool          // see changeRefusalsShown
+	exact      bool          // see changeWordsAreOfTheirQuestion
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -60,7 +61,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w.keepsTold, w.asksRisks = hasChange(ctx, changeToldStayTold), hasChange(ctx, changeRisksAskedAgain)
 	w.refusals = hasChange(ctx, changeRefusalsShown)
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
-	w.confirmed = hasChange(ctx, changeApproversConfirmed)
+	w.confirmed, w.exact = hasChange(ctx, changeApproversConfirmed), hasChange(ctx, changeWordsAreOfTheirQuestion)
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {

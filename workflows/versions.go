@@ -65,6 +65,9 @@ const (
 	// changeRefusalsShown: a mailer that refuses our settings while another takes the mails is a task of the incident.
 	// Before, nobody was told.
 	changeRefusalsShown = "refusals-shown"
+	// changeWordsAreOfTheirQuestion: while the store does not have a question yet, a contact's word counts only from a
+	// call or text that put it. Before, every word of theirs did, however old.
+	changeWordsAreOfTheirQuestion = "words-are-of-their-question"
 )
 
 // Versions of changeBounded.
