@@ -147,6 +147,36 @@ func (s *story) holdsStore(from, to time.Duration) {
 	s.env.RegisterDelayedCallback(func() { s.recordFails = nil }, to)
 }
 
+// A confirmation that waited says nothing about what was found out since.
+func TestAConfirmationFromBeforeTheNewsClosesNothing(t *testing.T) {
+	for name, news := range map[string]func(*story){
+		"a material revision": func(s *story) { s.raises(3*time.Hour, models.SeverityHigh) },
+		"another verification": func(s *story) {
+			s.after(3*time.Hour, models.RoleAnalyst, &incident.Verify{Note: "on the domain controller, too"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+			s.after(time.Hour, models.RoleResponder, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "cleaned"})
+			s.after(2*time.Hour, models.RoleAnalyst, &incident.Verify{Note: "one laptop"})
+			decided := 0
+			s.env.RegisterDelayedCallback(func() { decided = s.seq() }, 2*time.Hour+time.Minute)
+			news(s)
+			confirm := &incident.ConfirmClosure{Reason: "the laptop is scrapped"}
+			s.env.RegisterDelayedCallback(func() { s.saidAt = func() int { return decided } }, 4*time.Hour)
+			s.signalAfter(4*time.Hour+time.Minute, s.request(models.RoleAdmin, confirm), confirm.Name())
+			s.env.RegisterDelayedCallback(func() { s.saidAt = nil }, 4*time.Hour+2*time.Minute)
+			during := s.at(5 * time.Hour)
+			s.after(6*time.Hour, models.RoleAdmin, confirm)
+			i := s.run(models.SeverityMedium)
+			if during.Phase != incident.PhaseClosureRequested || s.count("command_rejected") != 1 || i.Phase != incident.PhaseClosed {
+				t.Errorf("with a confirmation from before %s, %d rejections; at last %s", during.Phase, s.count("command_rejected"), i.Phase)
+			}
+		})
+	}
+}
+
 // The store does not have the raise to critical yet when a contact presses a key about it.
 func TestAKeyCountsWhileTheStoreIsBehind(t *testing.T) {
 	s := newStory(t)

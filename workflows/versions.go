@@ -68,6 +68,9 @@ const (
 	// changeWordsAreOfTheirQuestion: while the store does not have a question yet, a contact's word counts only from a
 	// call or text that put it. Before, every word of theirs did, however old.
 	changeWordsAreOfTheirQuestion = "words-are-of-their-question"
+	// changeConfirmationsAnswer: a closure is confirmed over the SOC's last word that the threat is still present, and the
+	// last material revision. Before, a confirmation from before those counted.
+	changeConfirmationsAnswer = "confirmations-answer"
 )
 
 // Versions of changeBounded.
