@@ -39,6 +39,7 @@ type incidentWorkflow struct {
 	refusals   bool          // see changeRefusalsShown
 	exact      bool          // see changeWordsAreOfTheirQuestion
 	confirming bool          // see changeConfirmationsAnswer
+	persons    bool          // see changePersonsCounted
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -63,7 +64,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w.refusals = hasChange(ctx, changeRefusalsShown)
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
 	w.confirmed, w.exact = hasChange(ctx, changeApproversConfirmed), hasChange(ctx, changeWordsAreOfTheirQuestion)
-	w.confirming = hasChange(ctx, changeConfirmationsAnswer)
+	w.confirming, w.persons = hasChange(ctx, changeConfirmationsAnswer), hasChange(ctx, changePersonsCounted)
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {

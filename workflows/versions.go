@@ -71,6 +71,10 @@ const (
 	// changeConfirmationsAnswer: a closure is confirmed over the SOC's last word that the threat is still present, and the
 	// last material revision. Before, a confirmation from before those counted.
 	changeConfirmationsAnswer = "confirmations-answer"
+	// changePersonsCounted: the calls about an approval go on until as many persons have agreed as must, the SOC is told
+	// when nobody is left to call, and an answer that the incident refuses becomes an event. Before, contacts were counted,
+	// also two of one person, and nobody was told.
+	changePersonsCounted = "persons-counted"
 )
 
 // Versions of changeBounded.
