@@ -40,6 +40,7 @@ type incidentWorkflow struct {
 	exact      bool          // see changeWordsAreOfTheirQuestion
 	confirming bool          // see changeConfirmationsAnswer
 	persons    bool          // see changePersonsCounted
+	receipts   bool          // see changeReceiptsReachNobody
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -65,6 +66,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
 	w.confirmed, w.exact = hasChange(ctx, changeApproversConfirmed), hasChange(ctx, changeWordsAreOfTheirQuestion)
 	w.confirming, w.persons = hasChange(ctx, changeConfirmationsAnswer), hasChange(ctx, changePersonsCounted)
+	w.receipts = hasChange(ctx, changeReceiptsReachNobody)
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {
@@ -233,7 +235,9 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 	w.addPending(e)
 	switch d := e.Data.(type) {
 	case *incident.AcknowledgedBy:
-		w.endTask(ctx, incident.TaskNobodyReached, "")
+		if !d.ReadOnly || !w.receipts {
+			w.endTask(ctx, incident.TaskNobodyReached, "")
+		}
 	case *incident.TaskDone:
 		w.noteRetry(e)
 	case *incident.Dismissed, *incident.Closed:

@@ -75,6 +75,9 @@ const (
 	// when nobody is left to call, and an answer that the incident refuses becomes an event. Before, contacts were counted,
 	// also two of one person, and nobody was told.
 	changePersonsCounted = "persons-counted"
+	// changeReceiptsReachNobody: that a viewer has read the report leaves the lead's task open that nobody was reached.
+	// Before, it ended the task.
+	changeReceiptsReachNobody = "receipts-reach-nobody"
 )
 
 // Versions of changeBounded.
