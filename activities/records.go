@@ -370,6 +370,7 @@ type StatementInput struct {
 type Statement struct {
 	Known  bool   // the contact's own row says the same
 	Seq    int    // of the last event that the store had then; of the last such row
+	About  int    `json:",omitempty"` // the revision that was told of, or how often the approval was asked for; of the last such row
 	Person string // see models.PersonOf
 	// Refused says why the contact may not approve, as things are now; "" when they may, or nothing was approved.
 	Refused string `json:",omitempty"`
@@ -384,7 +385,7 @@ func (r *Records) FindStatement(ctx context.Context, in StatementInput) (found S
 		}
 		for _, s := range said {
 			if in.isSaidIn(s) {
-				found.Known, found.Seq = true, max(found.Seq, s.Seq)
+				found.Known, found.Seq, found.About = true, max(found.Seq, s.Seq), max(found.About, in.About(s.Effect))
 			}
 		}
 		if !found.Known {
@@ -444,6 +445,15 @@ func (in StatementInput) isSaidIn(s store.Statement) bool {
 		approval, _ = notify.ApprovalOf(s.Effect, in.Reference)
 	}
 	return s.Key == in.Key && approval == in.Approval
+}
+
+// About returns what a contact spoke about in a call or text: the revision that it told of or, of an approval, how often
+// it was asked for then.
+func (in StatementInput) About(effect string) int {
+	if in.Approval != "" {
+		return notify.RoundOf(effect)
+	}
+	return notify.RevisionOf(effect, in.Reference)
 }
 
 // OutcomeInput is our own word on the end of an effect.

@@ -80,31 +80,34 @@ func TestAStatementIsBackedByTheContactsOwnRowOnly(t *testing.T) {
 		})
 	}
 	said(notify.CallEffect(ref, client, 1, 1, 1, first.ID), notify.KeyAcknowledge, 4)
-	said(notify.CallEffect(ref, client, 1, 2, 1, first.ID), notify.KeyAcknowledge, 7)
-	said(notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 1, 1, second.ID), notify.KeyAcknowledge, 6)
-	said(notify.MessageEffect(ref, client, notify.Notification{Purpose: notify.PurposeApproval, Revision: 1, Occurrence: 1, Contact: second.ID, Channel: models.ChannelSMS}), notify.KeyReply, 8)
+	said(notify.CallEffect(ref, client, 2, 5, 1, first.ID), notify.KeyAcknowledge, 7)
+	said(notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 3, 2, second.ID), notify.KeyAcknowledge, 6)
+	said(notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 3, 2, second.ID), notify.KeyHeard, 6)
+	said(notify.MessageEffect(ref, client, notify.Notification{Purpose: notify.PurposeApproval, Revision: 4, Occurrence: 1, Contact: second.ID, Channel: models.ChannelSMS}), notify.KeyReply, 8)
 	for name, c := range map[string]struct {
 		contact  models.Contact
 		key      notify.Key
 		approval string
 		seq      int // 0: nothing backs it
+		about    int // the revision, or the round of the approval
 	}{
-		"the last of two acknowledgements": {first, notify.KeyAcknowledge, "", 7},
-		"a denial that was none":           {first, notify.KeyDeny, "", 0},
-		"an acknowledgement as approval":   {first, notify.KeyAcknowledge, "a1", 0},
-		"an approval":                      {second, notify.KeyAcknowledge, "a1", 6},
-		"of another device":                {second, notify.KeyAcknowledge, "a2", 0},
-		"an approval as denial":            {second, notify.KeyDeny, "a1", 0},
-		"an approval as acknowledgement":   {second, notify.KeyAcknowledge, "", 0},
-		"a reply":                          {second, notify.KeyReply, "", 8},
-		"another's reply":                  {first, notify.KeyReply, "", 0},
+		"the last of two acknowledgements":  {first, notify.KeyAcknowledge, "", 7, 2},
+		"a denial that was none":            {first, notify.KeyDeny, "", 0, 0},
+		"an acknowledgement as approval":    {first, notify.KeyAcknowledge, "a1", 0, 0},
+		"an approval":                       {second, notify.KeyAcknowledge, "a1", 6, 3},
+		"of another device":                 {second, notify.KeyAcknowledge, "a2", 0, 0},
+		"an approval as denial":             {second, notify.KeyDeny, "a1", 0, 0},
+		"an approval as acknowledgement":    {second, notify.KeyAcknowledge, "", 0, 0},
+		"a reply":                           {second, notify.KeyReply, "", 8, 4},
+		"heard in a call about an approval": {second, notify.KeyHeard, "", 6, 0}, // it told of no revision
+		"another's reply":                   {first, notify.KeyReply, "", 0, 0},
 	} {
 		in := activities.StatementInput{ClientID: client, Reference: ref, Contact: c.contact.ID, Key: c.key, Approval: c.approval}
 		got, err := o.records.FindStatement(t.Context(), in)
 		o.ok(err)
 		want := activities.Statement{}
 		if c.seq > 0 {
-			want = activities.Statement{Known: true, Seq: c.seq, Person: c.contact.Person()}
+			want = activities.Statement{Known: true, Seq: c.seq, About: c.about, Person: c.contact.Person()}
 		}
 		if got != want {
 			t.Errorf("%s: got %+v, want %+v", name, got, want)

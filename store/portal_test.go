@@ -149,7 +149,7 @@ func TestThePortalReadsColumns(t *testing.T) {
 // shownFields are the fields of an incident that the client sees as they are. A new field of an incident is named here,
 // or the trigger show_incident leaves it out.
 var shownFields = []string{
-	"acknowledged", "alarm_seq", "alerts", "approvals", "call_round", "call_round_ended", "client_id", "closed_at", "closure",
+	"acknowledged", "alarm_revision", "alarm_seq", "alerts", "approvals", "call_round", "call_round_ended", "client_id", "closed_at", "closure",
 	"endpoints", "exercise", "expedited", "feedback", "last_reminder", "opened_at", "outside_contract", "phase",
 	"published_at", "published_severity", "questions", "read_receipts", "recommendations", "reference", "reminders", "report_seq",
 	"response_team", "revision", "seq", "settled_seq", "turn", "turn_since", "updated_at", "verification",

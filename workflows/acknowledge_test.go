@@ -95,3 +95,27 @@ func TestACommentFromBeforeTheRaiseStopsNoPhones(t *testing.T) {
 		t.Errorf("acknowledged %+v, %d comments, in the end %+v", during.Acknowledged, s.count("commented"), i.Acknowledged)
 	}
 }
+
+func TestThatAViewerHasReadItReachesNobody(t *testing.T) {
+	s := newStory(t)
+	s.answers = s.hears(models.CallNoAnswer)
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	before := s.at(3*time.Hour - time.Second)
+	s.after(3*time.Hour, models.RoleViewer, &incident.Acknowledge{Revision: 1})
+	read := s.at(3*time.Hour + time.Second)
+	s.after(4*time.Hour, models.RoleResponder, &incident.Acknowledge{Revision: 1})
+	acknowledged := s.at(4*time.Hour + time.Second)
+	s.closes(12 * time.Hour)
+	s.run(models.SeverityCritical)
+	for name, c := range map[string]struct {
+		i    *incident.Incident
+		want bool
+	}{"before": {before, true}, "when a viewer has read it": {read, true}, "when a responder has": {acknowledged, false}} {
+		if open := c.i.OpenTask(incident.TaskNobodyReached, "") != nil; open != c.want {
+			t.Errorf("%s the lead's task is open: %v", name, open)
+		}
+	}
+	if len(read.ReadReceipts) != 1 {
+		t.Errorf("read receipts %+v", read.ReadReceipts)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/authority"
 	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/modelstest"
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
@@ -18,6 +19,16 @@ import (
 func (s *story) called() (who []uuid.UUID) {
 	for _, e := range s.calls {
 		if e.Purpose == notify.PurposeApproval {
+			who = append(who, e.Contact)
+		}
+	}
+	return who
+}
+
+// calledAbout lists who was called about one approval.
+func (s *story) calledAbout(approval string) (who []uuid.UUID) {
+	for _, e := range s.calls {
+		if notify.IsCallAbout(e.Key, ref, approval) {
 			who = append(who, e.Contact)
 		}
 	}
@@ -131,6 +142,64 @@ func TestWithoutAnApproverTheSOCIsToldAndTheClientApprovesItself(t *testing.T) {
 	}
 	if later.OpenTask(incident.TaskNoApprover, "a1") != nil || len(s.called()) != 0 || len(s.edr) != 2 || i.Phase != incident.PhaseClosed {
 		t.Errorf("tasks %+v, called %v, asked of the EDR: %v, phase %s", later.Tasks, s.called(), s.edr, i.Phase)
+	}
+}
+
+// needsTwo lets two persons agree about every device, and gives the contacts mail addresses; more of them than there are
+// become contacts, too.
+func (s *story) needsTwo(addresses ...string) {
+	s.askedOn()
+	s.authority.TwoPersons = []authority.AssetSelector{{Host: "*"}}
+	for n, address := range addresses {
+		if n == len(s.directory.Contacts) {
+			s.directory.Contacts = append(s.directory.Contacts, contact(modelstest.ContactID(n), n+1))
+		}
+		s.directory.Contacts[n].Email = address
+	}
+}
+
+func TestTheCallsGoOnUntilTwoPersonsHaveAgreed(t *testing.T) {
+	third := modelstest.ContactID(2)
+	for name, c := range map[string]struct {
+		addresses []string
+		called    []uuid.UUID
+		rejected  []string
+	}{
+		"two contacts of one person": {
+			[]string{"eva@acme.example", "eva+2@acme.example", "max@acme.example"}, []uuid.UUID{first, ciso, third},
+			[]string{"approve by contact:" + ciso.String()},
+		},
+		"a contact whom nothing tells from another": {[]string{"eva@acme.example", "", "max@acme.example"}, []uuid.UUID{first, third}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			s.answers = s.presses("1")
+			s.needsTwo(c.addresses...)
+			during := s.at(30 * time.Minute)
+			var isolated []string
+			s.env.RegisterDelayedCallback(func() { isolated = slices.Clone(s.edr) }, 30*time.Minute)
+			s.containedBy(3 * time.Hour)
+			s.run(models.SeverityMedium)
+			if got := s.calledAbout("a1"); !slices.Equal(got, c.called) || len(isolated) != 1 || !during.Endpoints[0].Approval.Granted {
+				t.Errorf("called %v, asked of the EDR: %v, %+v", got, isolated, during.Endpoints[0].Approval)
+			}
+			if got := s.rejections(); !slices.Equal(got, c.rejected) {
+				t.Errorf("rejected %v, want %v", got, c.rejected)
+			}
+		})
+	}
+}
+
+func TestTheSOCIsToldWhenTwoMustAgreeAndNobodyCanBeToldApart(t *testing.T) {
+	s := newStory(t)
+	s.answers = s.presses("1")
+	s.needsTwo("", "")
+	asked := s.at(3 * time.Minute)
+	s.after(20*time.Minute, models.RoleAdmin, &incident.Deny{Approval: "a1", Reason: "not now"})
+	s.closes(time.Hour)
+	s.run(models.SeverityMedium)
+	if asked.OpenTask(incident.TaskNoApprover, "a1") == nil || len(s.called()) != 0 {
+		t.Errorf("tasks %+v, called %v", asked.Tasks, s.called())
 	}
 }
 

@@ -34,10 +34,11 @@ type callRoundWorkflow struct {
 	tries              map[uuid.UUID]int                // contact -> calls
 	lastOutcome        map[uuid.UUID]notify.CallOutcome // contact -> outcome of the last call
 	acknowledgedBy     *uuid.UUID                       // nobody yet: nil
-	approvers          map[uuid.UUID]bool               // contacts who approved
+	approvers          []notify.PhoneConsent            // of those who approved, one for each person
 	denied             bool                             // one contact denied the approval
 	backed             bool                             // see changeStatementsBacked
 	sees               bool                             // see changeRefusalsSeen
+	persons            bool                             // see changePersonsCounted
 	hearing            int                              // keys that are being looked up
 }
 
@@ -57,8 +58,9 @@ type phoneCall struct {
 // CallRound calls the recipients one after the other. It reports every call, and its own end, to the incident's
 // workflow.
 func CallRound(ctx workflow.Context, in notify.CallRoundInput) error {
-	w := &callRoundWorkflow{CallRoundInput: in, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]notify.CallOutcome{}, approvers: map[uuid.UUID]bool{}}
+	w := &callRoundWorkflow{CallRoundInput: in, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]notify.CallOutcome{}}
 	w.backed, w.sees = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeRefusalsSeen)
+	w.persons = hasChange(ctx, changePersonsCounted)
 	w.registerSignals(ctx)
 	left := in.Calls
 	for pass := 1; pass <= passes && len(left) > 0 && !w.isOver(); pass++ {
@@ -212,10 +214,14 @@ func (w *callRoundWorkflow) isOver() bool {
 func (w *callRoundWorkflow) passOnConsent(ctx workflow.Context, k notify.KeyPress) {
 	consent := w.consent(k)
 	w.signalIncident(ctx, models.SignalPhoneConsent, consent)
-	if consent.Granted {
-		w.approvers[k.Contact] = true
-	} else {
+	isTheirs := func(c notify.PhoneConsent) bool {
+		return c.Contact == k.Contact || w.persons && models.SamePerson(c.Person, consent.Person)
+	}
+	switch {
+	case !consent.Granted:
 		w.denied = true
+	case !slices.ContainsFunc(w.approvers, isTheirs):
+		w.approvers = append(w.approvers, consent)
 	}
 }
 

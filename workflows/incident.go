@@ -37,6 +37,10 @@ type incidentWorkflow struct {
 	keepsTold  bool          // see changeToldStayTold
 	asksRisks  bool          // see changeRisksAskedAgain
 	refusals   bool          // see changeRefusalsShown
+	exact      bool          // see changeWordsAreOfTheirQuestion
+	confirming bool          // see changeConfirmationsAnswer
+	persons    bool          // see changePersonsCounted
+	receipts   bool          // see changeReceiptsReachNobody
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -60,7 +64,9 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w.keepsTold, w.asksRisks = hasChange(ctx, changeToldStayTold), hasChange(ctx, changeRisksAskedAgain)
 	w.refusals = hasChange(ctx, changeRefusalsShown)
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
-	w.confirmed = hasChange(ctx, changeApproversConfirmed)
+	w.confirmed, w.exact = hasChange(ctx, changeApproversConfirmed), hasChange(ctx, changeWordsAreOfTheirQuestion)
+	w.confirming, w.persons = hasChange(ctx, changeConfirmationsAnswer), hasChange(ctx, changePersonsCounted)
+	w.receipts = hasChange(ctx, changeReceiptsReachNobody)
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {
@@ -229,7 +235,9 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 	w.addPending(e)
 	switch d := e.Data.(type) {
 	case *incident.AcknowledgedBy:
-		w.endTask(ctx, incident.TaskNobodyReached, "")
+		if !d.ReadOnly || !w.receipts {
+			w.endTask(ctx, incident.TaskNobodyReached, "")
+		}
 	case *incident.TaskDone:
 		w.noteRetry(e)
 	case *incident.Dismissed, *incident.Closed:

@@ -179,7 +179,8 @@ func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval str
 	if err != nil || e == nil {
 		return false
 	}
-	if len(p.Calls) == 0 {
+	calls := i.CallsAbout(*e, w.state.Policy, p.Calls)
+	if len(p.Calls) == 0 || w.persons && len(calls.Calls) == 0 {
 		if w.confirmed {
 			w.openTask(ctx, incident.TaskNoApprover, approval, "nobody can be called who may give approval "+approval+
 				" on the phone; responders and admins of the client can give it over the API")
@@ -189,7 +190,6 @@ func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval str
 	w.endTask(ctx, incident.TaskNoApprover, approval)
 	w.state.ApprovalRounds[approval] = round
 	w.approving.endsItself[approval] = false
-	calls := i.CallsAbout(*e, w.state.Policy, p.Calls)
 	calls.Approval.AskedBy = by
 	w.startChild(ctx, i.Reference.ApprovalWorkflowID(approval, round), fmt.Sprintf("%s · calls about approval %s", i.Reference, approval), models.CallRoundWorkflow,
 		calls)
@@ -229,13 +229,25 @@ func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.Pho
 			w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ApprovalExpired{Approval: c.Approval, AllCalled: true}))
 		}
 	case c.Granted:
-		w.logIfRefused(ctx, w.emit(ctx, models.ContactActor(c.Contact), &incident.ApprovalGiven{Approval: c.Approval, Person: c.Person, Via: "voice"}))
+		w.answerApproval(ctx, c, (*incident.Approve)(nil).Name(), &incident.ApprovalGiven{Approval: c.Approval, Person: c.Person, Via: "voice"})
 	default:
-		w.logIfRefused(ctx, w.emit(ctx, models.ContactActor(c.Contact), &incident.ApprovalDenied{Approval: c.Approval, Person: c.Person, Via: "voice"}))
+		w.answerApproval(ctx, c, (*incident.Deny)(nil).Name(), &incident.ApprovalDenied{Approval: c.Approval, Person: c.Person, Via: "voice"})
 	}
 	if w.acts && e != nil && !c.Ended { // whoever answers has heard of the incident
 		w.recordAcknowledgement(ctx, c.Contact, "voice", "answer about approval "+c.Approval)
 	}
+}
+
+// answerApproval records a contact's answer about an approval or, when it is refused, that it was.
+func (w *incidentWorkflow) answerApproval(ctx workflow.Context, c notify.PhoneConsent, command string, answer incident.EventData) {
+	by := models.ContactActor(c.Contact)
+	err := w.emit(ctx, by, answer)
+	if err == nil || !w.persons {
+		w.logIfRefused(ctx, err)
+		return
+	}
+	rejected := &incident.CommandRejected{Command: command, Reason: failureText(rejection(err)), By: by}
+	w.logIfRefused(ctx, w.emit(ctx, models.System(), rejected))
 }
 
 // deadline is the end of an approval or a lease, or the moment at which an expired approval is asked for again.

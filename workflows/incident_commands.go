@@ -181,6 +181,12 @@ func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Comm
 	if !incident.IsDecision(r.Actor.Side) || !w.backed && !incident.ClosesRisk(c) {
 		return nil
 	}
+	answers := func() int {
+		if _, is := c.(*incident.ConfirmClosure); is && !w.confirming {
+			return 0
+		}
+		return incident.Answers(c, w.state.Incident)
+	}
 	found, err := findDecision(ctx, decisionInput{
 		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: r.RequestID, Command: c.Name(), UserID: r.Actor.ID,
 		Role: r.Actor.Role, Person: r.Person, Via: r.Via, Fingerprint: incident.Fingerprint(c.Name(), r.Body),
@@ -192,7 +198,7 @@ func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Comm
 		return senderMayNotAct()
 	case !found.Backed:
 		return models.Errorf(models.Forbidden, "no decision of the client stands behind this")
-	case w.backed && !found.Old && found.Seq < incident.Answers(c, w.state.Incident):
+	case w.backed && !found.Old && found.Seq < answers():
 		return models.Errorf(models.Conflict, "the incident has changed since this was decided; look again and decide anew")
 	}
 	return nil

@@ -18,8 +18,9 @@ type statement struct {
 
 // isBacked reports whether the contact's own row stands behind a statement, and who the contact is (see PersonOf). A
 // statement without one is recorded as rejected: somebody else sent it. So is one from before the question that it
-// answers was put, as far as the store had that, and the approval of a contact who may not approve. A run from before
-// statements were kept takes every one.
+// answers was put, and the approval of a contact who may not approve. While the store does not have the question, the
+// call or text that the contact answered must have put it: whoever can hold the store back sends old words again. A run
+// from before statements were kept takes every one.
 func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bool, person string) {
 	if !w.backed {
 		return true, ""
@@ -31,10 +32,11 @@ func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bo
 		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, Contact: said.contact, Key: said.key, Approval: said.approval,
 		AskedBy: w.askedBy(w.openApproval(said.approval)),
 	})
-	answers := w.state.Incident.AlarmSeq
+	answers, about := w.state.Incident.AlarmSeq, w.state.Incident.AlarmRevision
 	if e := w.openApproval(said.approval); e != nil {
-		answers = e.Approval.AskedSeq
+		answers, about = e.Approval.AskedSeq, e.Approval.Asked
 	}
+	storeIsBehind := w.gated && answers > w.recording.recorded
 	reason := "nothing that the contact said stands behind this"
 	switch {
 	case err != nil:
@@ -42,7 +44,7 @@ func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bo
 		return false, ""
 	case found.Refused != "" && w.confirmed:
 		reason = found.Refused
-	case found.Known && (found.Seq >= answers || w.gated && answers > w.recording.recorded): // the store was behind
+	case found.Known && (found.Seq >= answers || storeIsBehind && (!w.exact || about > 0 && found.About >= about)):
 		return true, found.Person
 	case found.Known:
 		reason = "the contact said this before it was asked anew"

@@ -57,6 +57,7 @@ type story struct {
 	made     uuid.UUID
 	unsaid   bool       // what contacts are said to have said has no row
 	saidAt   func() int // Seq of the last event that the store had when a contact spoke; nil: all of them
+	saidIn   string     // key of the call in which a contact spoke; "" for the last one to them
 	requests int
 
 	batches  []activities.RecordInput
@@ -300,7 +301,13 @@ func (s *story) world() {
 		if s.saidAt != nil {
 			seq = s.saidAt()
 		}
-		out := activities.Statement{Known: !s.unsaid, Seq: seq, Person: person}
+		call := s.saidIn
+		for _, e := range s.calls {
+			if s.saidIn == "" && e.Contact == in.Contact {
+				call = e.Key
+			}
+		}
+		out := activities.Statement{Known: !s.unsaid, Seq: seq, About: in.About(call), Person: person}
 		if in.AskedBy != nil && in.Key == notify.KeyAcknowledge && !slices.ContainsFunc(s.mayApprove(*in.AskedBy).Contacts, func(c models.Contact) bool { return c.ID == in.Contact }) {
 			out.Refused = "may not approve"
 		}

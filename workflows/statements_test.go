@@ -139,25 +139,118 @@ func TestADecisionFromBeforeTheQuestionIsRefused(t *testing.T) {
 	}
 }
 
+// holdsStore keeps the store from taking events for a while.
+func (s *story) holdsStore(from, to time.Duration) {
+	s.env.RegisterDelayedCallback(func() {
+		s.recordFails = func(activities.RecordInput) error { return errors.New("no answer") }
+	}, from)
+	s.env.RegisterDelayedCallback(func() { s.recordFails = nil }, to)
+}
+
+// A confirmation that waited says nothing about what was found out since.
+func TestAConfirmationFromBeforeTheNewsClosesNothing(t *testing.T) {
+	for name, news := range map[string]func(*story){
+		"a material revision": func(s *story) { s.raises(3*time.Hour, models.SeverityHigh) },
+		"another verification": func(s *story) {
+			s.after(3*time.Hour, models.RoleAnalyst, &incident.Verify{Note: "on the domain controller, too"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+			s.after(time.Hour, models.RoleResponder, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "cleaned"})
+			s.after(2*time.Hour, models.RoleAnalyst, &incident.Verify{Note: "one laptop"})
+			decided := 0
+			s.env.RegisterDelayedCallback(func() { decided = s.seq() }, 2*time.Hour+time.Minute)
+			news(s)
+			confirm := &incident.ConfirmClosure{Reason: "the laptop is scrapped"}
+			s.env.RegisterDelayedCallback(func() { s.saidAt = func() int { return decided } }, 4*time.Hour)
+			s.signalAfter(4*time.Hour+time.Minute, s.request(models.RoleAdmin, confirm), confirm.Name())
+			s.env.RegisterDelayedCallback(func() { s.saidAt = nil }, 4*time.Hour+2*time.Minute)
+			during := s.at(5 * time.Hour)
+			s.after(6*time.Hour, models.RoleAdmin, confirm)
+			i := s.run(models.SeverityMedium)
+			if during.Phase != incident.PhaseClosureRequested || s.count("command_rejected") != 1 || i.Phase != incident.PhaseClosed {
+				t.Errorf("with a confirmation from before %s, %d rejections; at last %s", during.Phase, s.count("command_rejected"), i.Phase)
+			}
+		})
+	}
+}
+
 // The store does not have the raise to critical yet when a contact presses a key about it.
 func TestAKeyCountsWhileTheStoreIsBehind(t *testing.T) {
 	s := newStory(t)
 	s.answers = s.presses("1")
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.raises(2*time.Hour, models.SeverityCritical)
-	down := false
-	s.recordFails = func(activities.RecordInput) error {
-		if down {
-			return errors.New("no answer")
-		}
-		return nil
-	}
-	s.env.RegisterDelayedCallback(func() { down = true }, 2*time.Hour+30*time.Second)
+	s.holdsStore(2*time.Hour+30*time.Second, 3*time.Hour)
 	called := 0
-	s.env.RegisterDelayedCallback(func() { called, down = len(s.calls), false }, 3*time.Hour)
+	s.env.RegisterDelayedCallback(func() { called = len(s.calls) }, 3*time.Hour)
 	s.closes(8 * time.Hour)
 	i := s.run(models.SeverityMedium)
 	if called != 1 || len(s.calls) != 1 || i.Acknowledged == nil {
 		t.Errorf("%d calls in the hour after the raise, %d in all, acknowledged %+v", called, len(s.calls), i.Acknowledged)
+	}
+}
+
+// Whoever can hold the store back sends what a contact said long ago once more.
+func TestAnOldWordIsNoAcknowledgementWhileTheStoreIsBehind(t *testing.T) {
+	for name, again := range map[string]func(*story){
+		"a key press": func(s *story) {
+			s.env.SignalWorkflow(models.SignalKeyPress, notify.KeyPress{Effect: notify.CallEffect(ref, acme, 2, 1, 1, first).Key, Contact: first, Digit: notify.KeyAcknowledge})
+		},
+		"a reply": func(s *story) { s.env.SignalWorkflow(models.SignalTextReply, notify.TextReply{Contact: first}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			s.answers = s.hears(models.CallNoAnswer)
+			s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+			s.after(time.Hour, models.RoleResponder, &incident.Acknowledge{})
+			s.raises(2*time.Hour, models.SeverityCritical)
+			s.holdsStore(2*time.Hour+30*time.Second, 2*time.Hour+3*time.Minute)
+			s.env.RegisterDelayedCallback(func() {
+				s.saidAt, s.saidIn = func() int { return 3 }, notify.CallEffect(ref, acme, 1, 1, 1, first).Key // of the milder incident
+				again(s)
+			}, 2*time.Hour+2*time.Minute)
+			during := s.at(3 * time.Hour)
+			s.env.RegisterDelayedCallback(func() { s.saidAt, s.saidIn, s.answers = nil, "", s.presses("1") }, 4*time.Hour)
+			s.closes(8 * time.Hour)
+			i := s.run(models.SeverityMedium)
+			if during.Acknowledged != nil || s.count("command_rejected") != 1 {
+				t.Errorf("acknowledged %+v, %d rejections", during.Acknowledged, s.count("command_rejected"))
+			}
+			if i.Acknowledged == nil || i.Acknowledged.How != "key press 1" {
+				t.Errorf("in the end acknowledged %+v", i.Acknowledged)
+			}
+		})
+	}
+}
+
+func TestAnOldWordIsNoApprovalWhileTheStoreIsBehind(t *testing.T) {
+	s := newStory(t)
+	s.authority = rules(authority.DecideAsk)
+	s.answers = s.hears(models.CallNoAnswer)
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	again, before := time.Duration(0), 0
+	s.recorded = func() { // nobody answers, and it is asked for again
+		d, is := s.events[len(s.events)-1].Data.(*incident.ApprovalExpired)
+		if !is || again > 0 {
+			return
+		}
+		again = d.NextAskAt.Sub(s.env.Now())
+		s.holdsStore(again-time.Second, again+3*time.Minute)
+		s.env.RegisterDelayedCallback(func() {
+			s.saidAt, s.saidIn = func() int { return 7 }, notify.ApprovalCallEffect(ref, acme, notify.ApprovalCall{ID: "a1"}, 1, 1, first).Key
+			s.env.SignalWorkflow(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: first, Granted: true})
+		}, again+time.Minute)
+		s.env.RegisterDelayedCallback(func() { s.saidAt, s.saidIn = nil, "" }, again+2*time.Minute)
+		s.env.RegisterDelayedCallback(func() { before = s.count("approval_given") }, again+4*time.Minute)
+		s.after(again+5*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a1"})
+	}
+	s.containedBy(20 * day)
+	s.run(models.SeverityMedium)
+	if again == 0 || before != 0 || s.count("command_rejected") != 1 {
+		t.Errorf("asked again after %s, %d approvals, %d rejections", again, before, s.count("command_rejected"))
 	}
 }

@@ -65,6 +65,19 @@ const (
 	// changeRefusalsShown: a mailer that refuses our settings while another takes the mails is a task of the incident.
 	// Before, nobody was told.
 	changeRefusalsShown = "refusals-shown"
+	// changeWordsAreOfTheirQuestion: while the store does not have a question yet, a contact's word counts only from a
+	// call or text that put it. Before, every word of theirs did, however old.
+	changeWordsAreOfTheirQuestion = "words-are-of-their-question"
+	// changeConfirmationsAnswer: a closure is confirmed over the SOC's last word that the threat is still present, and the
+	// last material revision. Before, a confirmation from before those counted.
+	changeConfirmationsAnswer = "confirmations-answer"
+	// changePersonsCounted: the calls about an approval go on until as many persons have agreed as must, the SOC is told
+	// when nobody is left to call, and an answer that the incident refuses becomes an event. Before, contacts were counted,
+	// also two of one person, and nobody was told.
+	changePersonsCounted = "persons-counted"
+	// changeReceiptsReachNobody: that a viewer has read the report leaves the lead's task open that nobody was reached.
+	// Before, it ended the task.
+	changeReceiptsReachNobody = "receipts-reach-nobody"
 )
 
 // Versions of changeBounded.

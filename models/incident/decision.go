@@ -43,6 +43,14 @@ func (c *Deny) answers(i Incident) int           { return approvalSeq(i, c.Appro
 func (c *KeepIsolated) answers(i Incident) int   { return isolateSeq(i, c.Endpoint) }
 func (c *Release) answers(i Incident) int        { return isolateSeq(i, c.Endpoint) }
 
+// A confirmation is about the SOC's word that the threat is still present, and the report as it was then.
+func (c *ConfirmClosure) answers(i Incident) int {
+	if v := i.Verification; v != nil && !v.Gone {
+		return max(i.ReportSeq, v.Seq)
+	}
+	return i.ReportSeq
+}
+
 func (c *ExtendIsolation) answers(i Incident) int {
 	if p := i.Endpoint(c.Endpoint); p != nil {
 		return p.LeaseSeq

@@ -63,8 +63,11 @@ func TestADecisionAnswersWhatWasBefore(t *testing.T) {
 	check(request, 0)
 	check(&incident.Acknowledge{}, 0)
 	happens(client, &incident.ClosureRequested{Decision: "d", Outcome: incident.OutcomeResolved, Note: "t"}) // 18
+	confirm := &incident.ConfirmClosure{}
 	check(&incident.WithdrawClosure{}, 0)
+	check(confirm, 0)
 	happens(soc, &incident.Verified{Gone: false, Note: "t"}) // 19
+	check(confirm, 19)
 	happens(client, &incident.ClosureWithdrawn{Reason: "t"}) // 20
 	check(request, 0)
 	happens(soc, &incident.Assessed{Severity: models.SeverityCritical, Assessment: incident.Assessment{Title: "t"}}) // 21
@@ -72,4 +75,24 @@ func TestADecisionAnswersWhatWasBefore(t *testing.T) {
 	check(request, 22)
 	check(&incident.Acknowledge{}, 22)
 	check(&incident.Comment{}, 0)
+	check(confirm, 22)
+	accepted := at.Add(time.Hour)
+	happens(client, &incident.RecommendationSettled{Recommendation: "r1", Outcome: incident.RiskAccepted, Reason: "t", ExpiresAt: accepted})       // 23
+	happens(client, &incident.ClosureRequested{Decision: "d", Outcome: incident.OutcomeRiskAccepted, Note: "t", ExpiresAt: at.Add(3 * time.Hour)}) // 24
+	check(confirm, 22)
+	at = accepted
+	check(&incident.SettleRecommendation{Recommendation: "r1"}, 3)
+	happens(system, &incident.RiskExpired{Risk: "r1", Number: 1}) // 25
+	check(&incident.SettleRecommendation{Recommendation: "r1"}, 25)
+	happens(client, &incident.RecommendationSettled{Recommendation: "r1", Outcome: incident.Mitigated, Evidence: "t"}) // 26
+	happens(soc, &incident.Verified{Gone: false, Note: "t"})                                                           // 27
+	check(confirm, 27)
+	happens(client, &incident.ClosureConfirmed{Decision: "d2", Reason: "t", ExpiresAt: at.Add(time.Hour)}) // 28
+	check(&incident.SettleRisk{}, 0)
+	happens(client, &incident.Closed{Decision: "d2"}) // 29
+	at = at.Add(time.Hour)
+	happens(system, &incident.RiskExpired{Risk: incident.RiskOfClosure, Number: 1}) // 30
+	check(&incident.SettleRisk{}, 30)
+	happens(system, &incident.RiskExpired{Risk: incident.RiskOfClosure, Number: 2}) // 31
+	check(&incident.SettleRisk{}, 30)
 }

@@ -65,9 +65,10 @@ type Incident struct {
 	Reminders       int              `json:"reminders"`
 	LastReminder    time.Time        `json:"last_reminder,omitzero"`
 	Verification    *Verification    `json:"verification,omitempty"`
-	ReportSeq       int              `json:"report_seq,omitzero"` // Seq of the last material revision, which the client's request to close answers
-	AlarmSeq        int              `json:"alarm_seq,omitzero"`  // Seq of the event that raised the published severity to critical
-	SettledSeq      int              `json:"settled_seq"`         // Seq of the event that settled a recommendation last
+	ReportSeq       int              `json:"report_seq,omitzero"`     // Seq of the last material revision, which the client's request to close answers
+	AlarmSeq        int              `json:"alarm_seq,omitzero"`      // Seq of the event that raised the published severity to critical
+	AlarmRevision   int              `json:"alarm_revision,omitzero"` // that it made
+	SettledSeq      int              `json:"settled_seq"`             // Seq of the event that settled a recommendation last
 	Closure         *Closure         `json:"closure,omitempty"`
 	Feedback        *Feedback        `json:"feedback,omitempty"`
 

@@ -100,7 +100,7 @@ func (d *Revised) apply(i *Incident, e Event) error {
 	}
 	i.Revision++
 	if i.Severity == models.SeverityCritical && i.PublishedSeverity != models.SeverityCritical {
-		i.AlarmSeq = e.Seq
+		i.AlarmSeq, i.AlarmRevision = e.Seq, i.Revision
 	}
 	i.PublishedSeverity = i.Severity
 	if i.Severity == models.SeverityCritical && i.Acknowledged != nil && i.Acknowledged.Severity != models.SeverityCritical {

@@ -187,9 +187,12 @@ func (l Lost) Consents() (all []notify.PhoneConsent) {
 	return all
 }
 
-// CallsAbout returns the calls about the open approval of an endpoint. Who has agreed is not called.
+// CallsAbout returns the calls about the open approval of an endpoint. Who has agreed is not called and, where two must
+// agree, who cannot be told from another.
 func (i Incident) CallsAbout(p Endpoint, policy models.Policy, calls []notify.Recipient) notify.CallRoundInput {
-	calls = slices.DeleteFunc(slices.Clone(calls), func(r notify.Recipient) bool { return p.Approval.hasAgreed(models.ContactActor(r.Contact), r.Person) })
+	calls = slices.DeleteFunc(slices.Clone(calls), func(r notify.Recipient) bool {
+		return p.Approval.hasAgreed(models.ContactActor(r.Contact), r.Person) || p.Approval.Ruling.Persons > 1 && r.Person == ""
+	})
 	return notify.CallRoundInput{
 		Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: p.Approval.Asked, Policy: policy, Calls: calls, Answers: p.Approval.AskedSeq,
 		Approval: &notify.ApprovalCall{ID: p.Approval.ID, Endpoint: p.ID, Persons: max(p.Approval.Ruling.Persons-len(p.Approval.Given), 1)},

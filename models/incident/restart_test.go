@@ -231,7 +231,7 @@ func TestWhoHasApprovedIsNotCalledAboutIt(t *testing.T) {
 		{By: models.ContactActor(modelstest.ContactID(1)), Via: "voice"}, {By: models.Actor{Side: models.SideClient, ID: "user"}, Person: person, Via: "portal"},
 	}}}}
 	in := s.Incident.CallsAbout(s.Incident.Endpoints[0], s.Policy, []notify.Recipient{
-		{Contact: modelstest.ContactID(1)}, {Contact: modelstest.ContactID(2), Person: person}, {Contact: modelstest.ContactID(3), Person: "another"},
+		{Contact: modelstest.ContactID(1)}, {Contact: modelstest.ContactID(2), Person: person}, {Contact: modelstest.ContactID(3), Person: "another"}, {Contact: modelstest.ContactID(4)},
 	})
 	if len(in.Calls) != 1 || in.Calls[0].Contact != modelstest.ContactID(3) || in.Approval.Persons != 1 {
 		t.Errorf("called are %+v until %d agree, want the third until one does", in.Calls, in.Approval.Persons)

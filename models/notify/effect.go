@@ -2,6 +2,7 @@ package notify
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -101,6 +102,24 @@ func ApprovalOf(key string, r models.Reference) (approval string, ok bool) {
 	}
 	approval, _, ok = strings.Cut(rest, "/")
 	return approval, ok
+}
+
+// RevisionOf returns the revision of the report that a call or text about an incident told of, 0 when it told of none.
+func RevisionOf(key string, r models.Reference) int {
+	parts := strings.Split(strings.TrimPrefix(key, string(r)+"/"), "/")
+	if len(parts) != 5 {
+		return 0
+	}
+	n, _ := strconv.Atoi(parts[1]) // an approval's id is no number
+	return n
+}
+
+// RoundOf returns the round of a call, 0 when a key in the ledger is that of none.
+func RoundOf(key string) int {
+	_, call, _ := strings.Cut(key, "/"+string(models.ChannelVoice)+"/")
+	round, _, _ := strings.Cut(call, ".")
+	n, _ := strconv.Atoi(round)
+	return n
 }
 
 // IsCallTo reports whether a key in the ledger is that of a call to a contact.
