@@ -336,7 +336,7 @@ func (r *Records) FindDecision(ctx context.Context, in DecisionInput) (found Dec
 		found.Backed = stands && d.Command == in.Command && d.UserID.String() == in.UserID && d.Fingerprint == in.Fingerprint &&
 			(found.Old || d.Said.Role == in.Role && models.SamePerson(d.Said.Person, in.Person) && d.Said.Via == in.Via)
 		if err == nil {
-			found.Disabled, err = tx.MayNotAct(d.UserID, in.Role)
+			found.Disabled, err = tx.MayNotAct(d.UserID, d.Said.Role)
 		}
 		return err
 	})

@@ -40,13 +40,13 @@ const (
 	changeActsAcknowledge = "acts-acknowledge"
 	// changeSendersMayAct: a command of the SOC is rejected when its sender was disabled, or lost the client from their
 	// reach, before it is judged. Before, only those of the client's users were looked at again.
-	changeSendersMayAct = "senders-may-act"
+	changeSendersMayAct = together
 	// changeDeviceFoundForRuling: a device that was released before anything was done to it is found when it is to be
 	// isolated again. Before, the response authority waited for it for ever.
 	changeDeviceFoundForRuling = "device-found-for-ruling"
 	// changeRefusalsSeen: a signal that this provider did not seal, or that cannot be read, becomes an event of the
 	// incident. Before, it was dropped.
-	changeRefusalsSeen = "refusals-seen"
+	changeRefusalsSeen = together
 	// changeToldAgain: an incident that goes on from what the store has asks for a look at every device, and a device that
 	// nothing is permitted for is then found anew. Before, what was told to the run that was reset was lost: the response
 	// authority waited for a device that had been found, for ever.
@@ -54,31 +54,35 @@ const (
 	// changeApproversConfirmed: only contacts approve on the phone whom an admin of the client let approve, and whom the
 	// one who asked did not make. Before, every contact with a verified number did. Whoever hears in such a call which
 	// incident it is about acknowledges the incident.
-	changeApproversConfirmed = "approvers-confirmed"
+	changeApproversConfirmed = together
 	// changeToldStayTold: who was told of an incident stays told, whatever its severity becomes, and at last every contact
 	// is. Before, a message went to those whose rule matched the severity of the moment, and to nobody when none did.
-	changeToldStayTold = "told-stay-told"
+	changeToldStayTold = together
 	// changeRisksAskedAgain: the client is asked again when the time of a risk that they accepted is over, also after
 	// closure, and a closure that they confirm has an accepted risk as its outcome, until a date. Before, nobody asked, and
 	// the outcome stayed as it was asked for.
-	changeRisksAskedAgain = "risks-asked-again"
+	changeRisksAskedAgain = together
 	// changeRefusalsShown: a mailer that refuses our settings while another takes the mails is a task of the incident.
 	// Before, nobody was told.
-	changeRefusalsShown = "refusals-shown"
+	changeRefusalsShown = together
 	// changeWordsAreOfTheirQuestion: while the store does not have a question yet, a contact's word counts only from a
 	// call or text that put it. Before, every word of theirs did, however old.
-	changeWordsAreOfTheirQuestion = "words-are-of-their-question"
+	changeWordsAreOfTheirQuestion = together
 	// changeConfirmationsAnswer: a closure is confirmed over the SOC's last word that the threat is still present, and the
 	// last material revision. Before, a confirmation from before those counted.
-	changeConfirmationsAnswer = "confirmations-answer"
+	changeConfirmationsAnswer = together
 	// changePersonsCounted: the calls about an approval go on until as many persons have agreed as must, the SOC is told
 	// when nobody is left to call, and an answer that the incident refuses becomes an event. Before, contacts were counted,
 	// also two of one person, and nobody was told.
-	changePersonsCounted = "persons-counted"
+	changePersonsCounted = together
 	// changeReceiptsReachNobody: that a viewer has read the report leaves the lead's task open that nobody was reached.
 	// Before, it ended the task.
-	changeReceiptsReachNobody = "receipts-reach-nobody"
+	changeReceiptsReachNobody = together
 )
+
+// together is the one name of changes that came at the same time and are asked about where a run begins. Each name costs
+// a run two events.
+const together = "spoken-for"
 
 // Versions of changeBounded.
 const (
