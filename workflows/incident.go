@@ -37,6 +37,7 @@ type incidentWorkflow struct {
 	keepsTold  bool          // see changeToldStayTold
 	asksRisks  bool          // see changeRisksAskedAgain
 	refusals   bool          // see changeRefusalsShown
+	invited    bool          // see changeInvitedAreOne
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -58,7 +59,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w.backed, w.acts = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeActsAcknowledge)
 	w.sees, w.senders = hasChange(ctx, changeRefusalsSeen), hasChange(ctx, changeSendersMayAct)
 	w.keepsTold, w.asksRisks = hasChange(ctx, changeToldStayTold), hasChange(ctx, changeRisksAskedAgain)
-	w.refusals = hasChange(ctx, changeRefusalsShown)
+	w.refusals, w.invited = hasChange(ctx, changeRefusalsShown), hasChange(ctx, changeInvitedAreOne)
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
 	w.confirmed = hasChange(ctx, changeApproversConfirmed)
 	w.containing.noteVersions(w.state.Incident)

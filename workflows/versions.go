@@ -65,6 +65,9 @@ const (
 	// changeRefusalsShown: a mailer that refuses our settings while another takes the mails is a task of the incident.
 	// Before, nobody was told.
 	changeRefusalsShown = "refusals-shown"
+	// changeInvitedAreOne: a user of the client whom somebody invited who approved before, or the other way round, is no
+	// second person. Before, everybody with a mail address of their own was.
+	changeInvitedAreOne = "invited-are-one"
 )
 
 // Versions of changeBounded.
