@@ -307,6 +307,8 @@ type DecisionInput struct {
 	Person      string
 	Via         string
 	Fingerprint string // see incident.Fingerprint
+	// AgreedBefore holds the ids of the users who have agreed to the same already.
+	AgreedBefore []string `json:",omitempty"`
 }
 
 // HasDecision reports whether the client's own row backs a decision: same request, same command with the same body, same
@@ -320,6 +322,7 @@ func (r *Records) HasDecision(ctx context.Context, in DecisionInput) (bool, erro
 type Decision struct {
 	Backed   bool // the client's own row says the same, and was not refused
 	Disabled bool `json:",omitempty"` // the user was disabled since, or has another role
+	AreOne   bool `json:",omitempty"` // one person may be behind the user and one who agreed before, see store.Tx.AreOne
 	Old      bool // the row is from before rows said more: nobody knows what it answers
 	Seq      int  // of the last event that the store had when it was said last
 }
@@ -337,6 +340,9 @@ func (r *Records) FindDecision(ctx context.Context, in DecisionInput) (found Dec
 			(found.Old || d.Said.Role == in.Role && models.SamePerson(d.Said.Person, in.Person) && d.Said.Via == in.Via)
 		if err == nil {
 			found.Disabled, err = tx.MayNotAct(d.UserID, d.Said.Role)
+		}
+		if err == nil {
+			found.AreOne, err = tx.AreOne(d.UserID, in.AgreedBefore)
 		}
 		return err
 	})

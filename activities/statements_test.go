@@ -62,6 +62,20 @@ func TestADecisionIsBackedByItsOwnRowOnly(t *testing.T) {
 			t.Errorf("%s: got %+v, want %+v", name, got, want)
 		}
 	}
+	var invited models.Account
+	o.as(store.Portal, func(tx *store.Tx) (err error) {
+		invited, err = tx.Invite(models.User{Name: "I", Email: "i@acme.example", Role: models.RoleResponder}, user, models.Token{Hash: make([]byte, 32)})
+		return err
+	})
+	stranger, err := o.ledger.Store.CreateUser(t.Context(), models.User{ClientID: o.effect.ClientID, Name: "S", Email: "s@acme.example", Role: models.RoleAdmin})
+	o.ok(err)
+	for before, want := range map[uuid.UUID]bool{invited.ID: true, stranger.ID: false, user.ID: false} { // oneself is no other one
+		in := good
+		in.AgreedBefore = []string{before.String()}
+		if got, err := o.records.FindDecision(t.Context(), in); err != nil || got.AreOne != want {
+			t.Errorf("beside %s: %+v, %v, want one: %t", before, got, err, want)
+		}
+	}
 	o.as(store.Portal, func(tx *store.Tx) error { return tx.RefuseDecision("d-1", 6) })
 	refused, err := o.records.FindDecision(t.Context(), good)
 	o.ok(err)

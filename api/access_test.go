@@ -208,6 +208,24 @@ func TestAnInvitationBuysOneToken(t *testing.T) {
 	w.must(http.StatusUnauthorized, w.get("nora", "/api/v1/tokens"))
 }
 
+// An admin who disables a colleague cannot take their place with an invitation; the provider may send them one.
+func TestNobodyIsInvitedInAColleaguesPlace(t *testing.T) {
+	w := newWorld(t)
+	users := w.clientPath("users")
+	again := map[string]any{"name": "R", "email": w.users["responder"].Email, "role": "responder"}
+	for _, off := range []bool{true, false} {
+		w.must(http.StatusOK, w.send(w.request("admin", http.MethodPut, users+"/"+w.users["responder"].ID.String(), map[string]any{"role": "responder", "disabled": off})))
+	}
+	if a := w.must(http.StatusConflict, w.post("admin", users, again)); !strings.Contains(string(a.body), "ask the provider") {
+		t.Errorf("the admin is told %s", a)
+	}
+	if n := w.count("select count(*) from tokens where user_id = $1", w.users["responder"].ID); n != 0 {
+		t.Errorf("there are %d tokens of the colleague", n)
+	}
+	w.must(http.StatusCreated, w.post("operator", users, again))
+	w.must(http.StatusConflict, w.post("admin", users, again)) // the invitation waits for the colleague
+}
+
 func TestTheUseOfATokenIsNotedOnceAMinute(t *testing.T) {
 	w := newWorld(t)
 	writes := func() int {

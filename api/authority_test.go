@@ -234,6 +234,36 @@ func TestOnePersonApprovesAndTheClientsOwnRowBacksIt(t *testing.T) {
 	w.must(http.StatusConflict, w.post("admin", at(ref, "approve"), map[string]any{"approval": "a1"})) // it is not open any more
 }
 
+// Whoever invites somebody sees the invitation, and may use it: the two are one person, and so are all whom one user
+// invited, at second hand too. Whom the provider invited is another.
+func TestNobodyIsASecondPersonWithAnInvitationOfTheirOwnMaking(t *testing.T) {
+	w := newWorld(t)
+	invite := func(by, who, role string) {
+		var made struct{ Invitation, Secret string }
+		w.must(http.StatusCreated, w.post(by, w.clientPath("users"), map[string]any{"name": who, "email": who + "@users.example", "role": role})).into(t, &made)
+		w.tokens["invitation"] = made.Invitation
+		w.must(http.StatusCreated, w.post("invitation", "/api/v1/tokens", map[string]any{"name": "laptop"})).into(t, &made)
+		w.tokens[who] = made.Secret
+	}
+	invite("admin", "ghost", "admin")
+	invite("ghost", "ghosts-ghost", "responder")
+	invite("admin", "sibling", "responder")
+	invite("operator", "nora", "responder")
+	approve := map[string]any{"approval": "a1"}
+	for _, pair := range [][2]string{{"admin", "ghost"}, {"ghost", "admin"}, {"admin", "ghosts-ghost"}, {"ghosts-ghost", "sibling"}} {
+		ref := w.ruled(authority.DecideAsk, 2)
+		w.must(http.StatusOK, w.post(pair[0], at(ref, "approve"), approve))
+		a := w.must(http.StatusConflict, w.post(pair[1], at(ref, "approve"), approve))
+		if e := w.endpoint("viewer", ref); e.Approval.Granted || !strings.Contains(string(a.body), "whom the provider invited") {
+			t.Errorf("%v are two persons: %s", pair, a)
+		}
+		w.must(http.StatusOK, w.post("nora", at(ref, "approve"), approve))
+		if e := w.endpoint("viewer", ref); !e.Approval.Granted {
+			t.Errorf("%s and whom the provider invited are one: %+v", pair[0], e.Approval)
+		}
+	}
+}
+
 // One human has many ways to write their address: as a contact, whose word came first, and as a user.
 func TestAHumanIsOnePersonHoweverTheAddressIsWritten(t *testing.T) {
 	w := newWorld(t)

@@ -151,11 +151,31 @@ func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Refer
 		return seq, nil, nil
 	}
 	return seq, nil, d.inSight(ctx, u)(func(tx *store.Tx) error {
+		if err := requireAnother(tx, u, ref, c); err != nil {
+			return err
+		}
 		return tx.SaveDecision(store.Decision{
 			RequestID: request.RequestID, Incident: ref, Command: c.Name(), UserID: u.ID, Fingerprint: request.Fingerprint, At: at,
 			Said: store.Said{Role: u.Role, Person: request.Person, Via: request.Via, Body: string(request.Body), Seq: seq},
 		})
 	})
+}
+
+// requireAnother refuses an approval of somebody who may be the person who approved before, see store.Tx.AreOne. The
+// workflow judges it again.
+func requireAnother(tx *store.Tx, u models.User, ref models.Reference, c incident.Command) error {
+	if _, is := c.(*incident.Approve); !is {
+		return nil
+	}
+	i, err := tx.Incident(ref)
+	if err != nil {
+		return err
+	}
+	one, err := tx.AreOne(u.ID, incident.AgreedBefore(c, i))
+	if err == nil && one {
+		return incident.CountsAsOne()
+	}
+	return err
 }
 
 // sendCommand sends the workflow an Update and waits a little. Without an answer it leaves the same request as a

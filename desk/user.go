@@ -38,8 +38,9 @@ func (d *Desk) Users(ctx context.Context, u models.User, number int, p PageReque
 }
 
 // InviteUser adds a user to the client with a number, or to the SOC for 0. The secret it returns is an invitation: it buys
-// one token, see CreateToken, and is never shown again. Whoever did not accept may be invited again. Invalid: the role is
-// not one of that side. Conflict: the address belongs to a user already.
+// one token, see CreateToken, and is never shown again. Whoever did not accept may be invited again, and by an operator also
+// whoever lost every token: a colleague who sees the invitation must not become them. Invalid: the role is not one of that
+// side. Conflict: the address belongs to a user already.
 func (d *Desk) InviteUser(ctx context.Context, u models.User, number int, invited models.User) (a models.Account, secret string, expires time.Time, err error) {
 	operation := ofUsers("invite", number, "user")
 	if err := auth.Allow(operation, u.Role); err != nil {
@@ -54,7 +55,7 @@ func (d *Desk) InviteUser(ctx context.Context, u models.User, number int, invite
 	secret, hash := auth.NewToken()
 	err = d.inLogins(ctx, u, number)(func(tx *store.Tx) (err error) {
 		expires = tx.Now().Add(invitationFor)
-		a, err = tx.Invite(invited, models.Token{Name: "invitation", Prefix: auth.Prefix(secret), Hash: hash, ExpiresAt: expires})
+		a, err = tx.Invite(invited, u, models.Token{Name: "invitation", Prefix: auth.Prefix(secret), Hash: hash, ExpiresAt: expires})
 		if err != nil {
 			return err
 		}

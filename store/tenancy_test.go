@@ -90,7 +90,7 @@ func TestGrants(t *testing.T) {
 		'incident_commands', 'checkpoints')`)
 	nothing(t, ownerURL, "more than the state of users and tokens may be changed, or by others than their managers", `select table_name || '.' || column_name || ' ' || grantee
 		from information_schema.column_privileges where privilege_type = 'UPDATE' and grantee like 'watchfire\_%' and table_name in ('users', 'tokens', 'service_tokens')
-		and not (grantee = 'watchfire_auth' and (table_name, column_name) in (('users', 'role'), ('users', 'disabled_at'), ('users', 'limited'),
+		and not (grantee = 'watchfire_auth' and (table_name, column_name) in (('users', 'role'), ('users', 'disabled_at'), ('users', 'limited'), ('users', 'accepted_at'), ('users', 'invited_by'),
 			('tokens', 'last_used_at'), ('service_tokens', 'last_used_at'), ('service_tokens', 'revoked_at')))
 		and not (grantee = 'watchfire_portal' and (table_name, column_name) in (('users', 'role'), ('users', 'disabled_at'), ('service_tokens', 'revoked_at')))`)
 	nothing(t, ownerURL, "a response authority may be changed, or signed by others than the client", `select column_name || ' ' || grantee

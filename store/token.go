@@ -126,9 +126,18 @@ func (s *Store) noteUse(ctx context.Context, tokenHash []byte) {
 // CreateToken adds a bearer token of a user; the id is chosen when it is zero. NotFound: there is no such user.
 func (s *Store) CreateToken(ctx context.Context, t models.Token) error {
 	row := newTokenRow(t)
-	return s.ForLogins(ctx, uuid.Nil, func(tx *Tx) error {
-		return notFound(problem("create token", tx.db.Create(&row).Error), "user")
-	})
+	return s.ForLogins(ctx, uuid.Nil, func(tx *Tx) error { return notFound(tx.createToken(row), "user") })
+}
+
+// createToken adds a token. Whoever has one of their own has accepted, for good.
+func (tx *Tx) createToken(row tokenRow) error {
+	if !row.Invitation {
+		accept := tx.db.Table("users").Where("id = ? and accepted_at is null", row.UserID).UpdateColumn("accepted_at", tx.now)
+		if accept.Error != nil {
+			return problem("accept", accept.Error)
+		}
+	}
+	return problem("create token", tx.db.Create(&row).Error)
 }
 
 // Tokens lists the tokens of a user, the newest first.
@@ -164,7 +173,7 @@ func (tx *Tx) AddToken(t models.Token, invitation uuid.UUID) (models.Token, erro
 	}
 	row := newTokenRow(t)
 	row.CreatedAt = tx.now
-	return row.model(), problem("create token", tx.db.Create(&row).Error)
+	return row.model(), tx.createToken(row)
 }
 
 // RevokeToken deletes a token of a user: it is invalid at once. NotFound: the user has no such token.

@@ -157,10 +157,11 @@ func (tx *Tx) addReach(list []models.Account) error {
 	return problem("read reach", err)
 }
 
-// Invite adds a user of the transaction's client, or of the SOC, with an invitation; it chooses the id. A user who never
-// accepted gets the new invitation in place of the earlier one. Conflict: there is a user with this address, and they
-// have accepted, or are disabled, or have another role.
-func (tx *Tx) Invite(u models.User, t models.Token) (models.Account, error) {
+// Invite adds a user of the transaction's client, or of the SOC, with an invitation that by will see; it chooses the id. A
+// user who never accepted gets the new invitation in place of the earlier one, and one who lost every token gets it when by
+// is of the SOC. Conflict: there is a user with this address, and they have a token, or are disabled, or have another role,
+// or have accepted and by is of the client.
+func (tx *Tx) Invite(u models.User, by models.User, t models.Token) (models.Account, error) {
 	if err := tx.lockUsers(); err != nil {
 		return models.Account{}, err
 	}
@@ -182,16 +183,25 @@ func (tx *Tx) Invite(u models.User, t models.Token) (models.Account, error) {
 	}
 	t.UserID, t.Invitation = known.ID, true
 	return known, tx.asLogins(func(db *gorm.DB) error {
-		var accepted int64
-		q := db.Table("tokens").Where("user_id = ? and not invitation", known.ID)
-		if err := q.Count(&accepted).Error; err != nil {
+		var is struct{ Accepted, HasToken bool }
+		err := db.Table("users").Select(`accepted_at is not null as accepted,
+			exists (select from tokens t where t.user_id = users.id and not t.invitation) as has_token`).Where("id = ?", known.ID).Take(&is).Error
+		switch {
+		case err != nil:
 			return problem("find tokens", err)
-		}
-		if accepted > 0 {
+		case is.HasToken:
 			return addressTaken()
+		case is.Accepted && by.Role.Side() == models.SideClient:
+			return &models.Error{
+				Kind: models.Conflict, Field: "/email",
+				Message: "belongs to a user who had a token before: ask the provider, whose operators invite them again",
+			}
 		}
-		if err := db.Where("user_id = ?", known.ID).Delete(&tokenRow{}).Error; err != nil {
+		if err := db.Where("user_id = ? and invitation", known.ID).Delete(&tokenRow{}).Error; err != nil {
 			return problem("revoke invitation", err)
+		}
+		if err := db.Table("users").Where("id = ?", known.ID).UpdateColumn("invited_by", orNoClient(by.ID)).Error; err != nil {
+			return problem("note who invites", err)
 		}
 		row := newTokenRow(t)
 		return problem("create invitation", db.Create(&row).Error)
@@ -300,6 +310,30 @@ func (tx *Tx) MayNotAct(user uuid.UUID, as models.Role) (bool, error) {
 	err := tx.db.Table("users").Where(`id = ? and (disabled_at is not null or role <> coalesce(nullif(?, ''), role)
 		or limited and not exists (select from user_reach r where r.user_id = users.id and r.client_id = ?))`, user, as, tx.client).Count(&found).Error
 	return found > 0, problem("look for user", err)
+}
+
+// AreOne reports whether one user of the transaction's client may be behind a user and another one of some: who saw
+// somebody's invitation may have used it, and so may whoever invited that user. Whom the provider invited stands alone.
+func (tx *Tx) AreOne(user uuid.UUID, others []string) (bool, error) {
+	if err := tx.needsClient(); err != nil {
+		return false, err
+	}
+	if len(others) == 0 {
+		return false, nil
+	}
+	ids := []uuid.UUID{user}
+	for _, other := range others {
+		if id, err := uuid.Parse(other); err == nil { // others are no users
+			ids = append(ids, id)
+		}
+	}
+	var found bool
+	err := tx.db.Raw(`with recursive behind (of, id, invited_by) as (
+			select id, id, invited_by from users where client_id = ? and id in ?
+			union select b.of, u.id, u.invited_by from behind b join users u on u.client_id = ? and u.id = b.invited_by)
+		select exists (select from behind a join behind b on a.id = b.id where a.of = ? and b.of <> a.of)`,
+		tx.client, ids, tx.client, user).Scan(&found).Error
+	return found, problem("find who invited whom", err)
 }
 
 // UserNames returns the names of users: of the transaction's client, for the SOC also of the SOC. It leaves out others.

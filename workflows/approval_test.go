@@ -185,6 +185,28 @@ func TestTwoPersonsAreTwoPeople(t *testing.T) {
 	}
 }
 
+// The second of two users who come at once is looked up again, with the first.
+func TestWhomTheFirstInvitedIsNoSecondPerson(t *testing.T) {
+	s := newStory(t)
+	s.authority, s.invited = rules(authority.DecideAuto), true
+	s.authority.TwoPersons = []authority.AssetSelector{{Host: "FILESRV-*"}}
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.after(10*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a1"})
+	s.rejectedAfter(10*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"}, models.Conflict)
+	s.rejectedAfter(12*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"}, models.Conflict)
+	var one []string
+	s.env.RegisterDelayedCallback(func() { one, s.invited = slices.Clone(s.edr), false }, 13*time.Minute) // the provider invited them
+	s.after(14*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"})
+	s.after(2*time.Hour, models.RoleResponder, &incident.Release{Endpoint: "e1", Reason: "reinstalled"})
+	s.after(2*time.Hour+time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a2"})
+	s.closes(3 * time.Hour)
+	s.run(models.SeverityMedium)
+	if len(one) != 0 || len(s.edr) != 2 {
+		t.Errorf("with one person's word: %v, with two: %v", one, s.edr)
+	}
+}
+
 func TestTheClientCanDeny(t *testing.T) {
 	s := newStory(t)
 	s.authority = rules(authority.DecideAsk)

@@ -41,6 +41,7 @@ type incidentWorkflow struct {
 	confirming bool          // see changeConfirmationsAnswer
 	persons    bool          // see changePersonsCounted
 	receipts   bool          // see changeReceiptsReachNobody
+	invited    bool          // see changeInvitedAreOne
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -62,7 +63,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w.backed, w.acts = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeActsAcknowledge)
 	w.sees, w.senders = hasChange(ctx, changeRefusalsSeen), hasChange(ctx, changeSendersMayAct)
 	w.keepsTold, w.asksRisks = hasChange(ctx, changeToldStayTold), hasChange(ctx, changeRisksAskedAgain)
-	w.refusals = hasChange(ctx, changeRefusalsShown)
+	w.refusals, w.invited = hasChange(ctx, changeRefusalsShown), hasChange(ctx, changeInvitedAreOne)
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
 	w.confirmed, w.exact = hasChange(ctx, changeApproversConfirmed), hasChange(ctx, changeWordsAreOfTheirQuestion)
 	w.confirming, w.persons = hasChange(ctx, changeConfirmationsAnswer), hasChange(ctx, changePersonsCounted)

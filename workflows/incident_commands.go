@@ -176,7 +176,8 @@ func deref(r *incident.CommandResult) incident.CommandResult {
 }
 
 // requireDecision checks that the client's own row in the database backs what a user of the client sends: this very
-// command with these fields, not refused since, and not from before what it answers when the look-up is done.
+// command with these fields, not refused since, not from before what it answers when the look-up is done, and no second
+// consent of one person.
 func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Command, r incident.CommandRequest) error {
 	if !incident.IsDecision(r.Actor.Side) || !w.backed && !incident.ClosesRisk(c) {
 		return nil
@@ -187,10 +188,16 @@ func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Comm
 		}
 		return incident.Answers(c, w.state.Incident)
 	}
-	found, err := findDecision(ctx, decisionInput{
+	in := decisionInput{
 		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: r.RequestID, Command: c.Name(), UserID: r.Actor.ID,
 		Role: r.Actor.Role, Person: r.Person, Via: r.Via, Fingerprint: incident.Fingerprint(c.Name(), r.Body),
-	}, w.backed)
+	}
+	in.AgreedBefore = w.agreedBefore(c)
+	found, err := findDecision(ctx, in, w.backed)
+	for err == nil && !slices.Equal(in.AgreedBefore, w.agreedBefore(c)) { // somebody agreed meanwhile
+		in.AgreedBefore = w.agreedBefore(c)
+		found, err = findDecision(ctx, in, w.backed)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -198,10 +205,19 @@ func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Comm
 		return senderMayNotAct()
 	case !found.Backed:
 		return models.Errorf(models.Forbidden, "no decision of the client stands behind this")
+	case found.AreOne && w.invited:
+		return incident.CountsAsOne()
 	case w.backed && !found.Old && found.Seq < answers():
 		return models.Errorf(models.Conflict, "the incident has changed since this was decided; look again and decide anew")
 	}
 	return nil
+}
+
+func (w *incidentWorkflow) agreedBefore(c incident.Command) []string {
+	if !w.invited {
+		return nil
+	}
+	return incident.AgreedBefore(c, w.state.Incident)
 }
 
 // requireSender checks that the user of the SOC who sent a command may still act for the client. Whoever Watchfire does not

@@ -53,6 +53,7 @@ type story struct {
 	actions  []string // the keys of the actions sent to the EDR
 	decided  map[string]bool
 	disabled map[string]bool // users who may not act any more
+	invited  bool            // one user of the client invited all others
 	maker    string          // the user who made the contact made
 	made     uuid.UUID
 	unsaid   bool       // what contacts are said to have said has no row
@@ -281,7 +282,7 @@ func (s *story) world() {
 		if s.saidAt != nil {
 			seq = s.saidAt()
 		}
-		return activities.Decision{Backed: s.decided[in.RequestID], Seq: seq, Disabled: s.disabled[in.UserID]}, nil
+		return activities.Decision{Backed: s.decided[in.RequestID], Seq: seq, Disabled: s.disabled[in.UserID], AreOne: s.invited && len(in.AgreedBefore) > 0}, nil
 	})
 	s.env.OnActivity(records.MayNotAct, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.SenderInput) (bool, error) {
 		s.mu.Lock()

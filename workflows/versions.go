@@ -78,6 +78,9 @@ const (
 	// changeReceiptsReachNobody: that a viewer has read the report leaves the lead's task open that nobody was reached.
 	// Before, it ended the task.
 	changeReceiptsReachNobody = together
+	// changeInvitedAreOne: a user of the client whom somebody invited who approved before, or the other way round, is no
+	// second person. Before, everybody with a mail address of their own was.
+	changeInvitedAreOne = together
 )
 
 // together is the one name of changes that came at the same time and are asked about where a run begins. Each name costs

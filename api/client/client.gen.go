@@ -2283,7 +2283,9 @@ type ClientInterface interface {
 	//
 	// For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
 	// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
-	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted; operators alone invite
+	// somebody again who lost every token. Whoever invites somebody sees the invitation: where two persons must approve, the two
+	// count as one, and so do all whom one user invited.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2294,7 +2296,9 @@ type ClientInterface interface {
 	//
 	// For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
 	// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
-	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted; operators alone invite
+	// somebody again who lost every token. Whoever invites somebody sees the invitation: where two persons must approve, the two
+	// count as one, and so do all whom one user invited.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2403,7 +2407,7 @@ type ClientInterface interface {
 
 	// ApproveWithBody Approve that an endpoint is isolated or released
 	//
-	// For the client's responders and admins. Where two persons must agree, each of them approves.
+	// For the client's responders and admins. Where two persons must agree, each of them approves. 409 when one of the two invited the other, or one user both: they count as one.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2412,7 +2416,7 @@ type ClientInterface interface {
 
 	// Approve Approve that an endpoint is isolated or released
 	//
-	// For the client's responders and admins. Where two persons must agree, each of them approves.
+	// For the client's responders and admins. Where two persons must agree, each of them approves. 409 when one of the two invited the other, or one user both: they count as one.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4193,7 +4197,9 @@ func (c *API) ListClientUsers(ctx context.Context, number ClientNumber, params *
 //
 // For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
 // a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
-// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted; operators alone invite
+// somebody again who lost every token. Whoever invites somebody sees the invitation: where two persons must approve, the two
+// count as one, and so do all whom one user invited.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4214,7 +4220,9 @@ func (c *API) InviteClientUserWithBody(ctx context.Context, number ClientNumber,
 //
 // For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
 // a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
-// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted; operators alone invite
+// somebody again who lost every token. Whoever invites somebody sees the invitation: where two persons must approve, the two
+// count as one, and so do all whom one user invited.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4443,7 +4451,7 @@ func (c *API) AnswerQuestion(ctx context.Context, reference Reference, params *A
 
 // ApproveWithBody Approve that an endpoint is isolated or released
 //
-// For the client's responders and admins. Where two persons must agree, each of them approves.
+// For the client's responders and admins. Where two persons must agree, each of them approves. 409 when one of the two invited the other, or one user both: they count as one.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4462,7 +4470,7 @@ func (c *API) ApproveWithBody(ctx context.Context, reference Reference, params *
 
 // Approve Approve that an endpoint is isolated or released
 //
-// For the client's responders and admins. Where two persons must agree, each of them approves.
+// For the client's responders and admins. Where two persons must agree, each of them approves. 409 when one of the two invited the other, or one user both: they count as one.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -11315,7 +11323,9 @@ type ClientWithResponsesInterface interface {
 	//
 	// For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
 	// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
-	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted; operators alone invite
+	// somebody again who lost every token. Whoever invites somebody sees the invitation: where two persons must approve, the two
+	// count as one, and so do all whom one user invited.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11326,7 +11336,9 @@ type ClientWithResponsesInterface interface {
 	//
 	// For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
 	// a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
-	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+	// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted; operators alone invite
+	// somebody again who lost every token. Whoever invites somebody sees the invitation: where two persons must approve, the two
+	// count as one, and so do all whom one user invited.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11441,7 +11453,7 @@ type ClientWithResponsesInterface interface {
 
 	// ApproveWithBodyWithResponse Approve that an endpoint is isolated or released
 	//
-	// For the client's responders and admins. Where two persons must agree, each of them approves.
+	// For the client's responders and admins. Where two persons must agree, each of them approves. 409 when one of the two invited the other, or one user both: they count as one.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11450,7 +11462,7 @@ type ClientWithResponsesInterface interface {
 
 	// ApproveWithResponse Approve that an endpoint is isolated or released
 	//
-	// For the client's responders and admins. Where two persons must agree, each of them approves.
+	// For the client's responders and admins. Where two persons must agree, each of them approves. 409 when one of the two invited the other, or one user both: they count as one.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -18263,7 +18275,9 @@ func (c *ClientWithResponses) ListClientUsersWithResponse(ctx context.Context, n
 //
 // For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
 // a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
-// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted; operators alone invite
+// somebody again who lost every token. Whoever invites somebody sees the invitation: where two persons must approve, the two
+// count as one, and so do all whom one user invited.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18280,7 +18294,9 @@ func (c *ClientWithResponses) InviteClientUserWithBodyWithResponse(ctx context.C
 //
 // For operators and the client's admins. The answer holds an invitation, once: a bearer token that is good for seven days and for one thing, to make
 // a token of one's own with `create-token`, which uses it up. Whoever did not accept may be invited again, and the
-// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted.
+// earlier invitation is then worth nothing. 409 when the address belongs to a user who accepted; operators alone invite
+// somebody again who lost every token. Whoever invites somebody sees the invitation: where two persons must approve, the two
+// count as one, and so do all whom one user invited.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18467,7 +18483,7 @@ func (c *ClientWithResponses) AnswerQuestionWithResponse(ctx context.Context, re
 
 // ApproveWithBodyWithResponse Approve that an endpoint is isolated or released
 //
-// For the client's responders and admins. Where two persons must agree, each of them approves.
+// For the client's responders and admins. Where two persons must agree, each of them approves. 409 when one of the two invited the other, or one user both: they count as one.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18482,7 +18498,7 @@ func (c *ClientWithResponses) ApproveWithBodyWithResponse(ctx context.Context, r
 
 // ApproveWithResponse Approve that an endpoint is isolated or released
 //
-// For the client's responders and admins. Where two persons must agree, each of them approves.
+// For the client's responders and admins. Where two persons must agree, each of them approves. 409 when one of the two invited the other, or one user both: they count as one.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

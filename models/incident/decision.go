@@ -36,6 +36,31 @@ func Answers(c Command, i Incident) int {
 	return 0
 }
 
+// AgreedBefore returns the ids of the client's users who have agreed already to what a command approves, nil for every other
+// command.
+func AgreedBefore(c Command, i Incident) (users []string) {
+	approve, is := c.(*Approve)
+	if !is {
+		return nil
+	}
+	p, err := i.openApproval(approve.Approval)
+	if err != nil { // the command will be rejected for it
+		return nil
+	}
+	for _, given := range p.Approval.Given {
+		if _, is := given.By.Contact(); !is {
+			users = append(users, given.By.ID)
+		}
+	}
+	return users
+}
+
+// CountsAsOne is why somebody's consent is no second one.
+func CountsAsOne() error {
+	return models.Errorf(models.Conflict, "you and whoever approved before count as one person, because one of you invited the other, "+
+		"or one user invited both; somebody whom the provider invited, or a contact, must approve, too")
+}
+
 func (c *Acknowledge) answers(i Incident) int    { return i.AlarmSeq }
 func (c *RequestClosure) answers(i Incident) int { return i.ReportSeq }
 func (c *Approve) answers(i Incident) int        { return approvalSeq(i, c.Approval) }

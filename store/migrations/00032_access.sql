@@ -6,9 +6,14 @@ alter table users
     add column created_at  timestamptz not null default now(),
     add column disabled_at timestamptz, -- null: the user is enabled
     add column limited     boolean     not null default false, -- true: sees the clients of user_reach and no others
+    add column accepted_at timestamptz default now(), -- when they first had a token of their own; whoever is there now has
+    add column invited_by  uuid, -- who saw their invitation last; null: nobody, or the command line
     add constraint reach check (not limited or role in ('analyst', 'lead'));
+alter table users alter column accepted_at drop default;
 grant select (role, disabled_at, limited) on users to watchfire_soc, watchfire_portal;
-grant update (role, disabled_at, limited) on users to watchfire_auth;
+grant update (role, disabled_at, limited, accepted_at, invited_by) on users to watchfire_auth;
+-- Where two persons must agree, nobody is two whose invitations one user saw.
+grant select (invited_by) on users to watchfire_portal, watchfire_worker;
 -- An admin manages the users of their own client, and nobody else's.
 grant select (email, created_at), insert (id, client_id, name, email, role), update (role, disabled_at) on users to watchfire_portal;
 
