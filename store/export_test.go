@@ -63,7 +63,7 @@ func Rows() []any {
 	return []any{
 		&clientRow{}, &contactRow{}, &contactChangeRow{}, &approverRow{}, &wrongPINRow{}, &tokenRow{}, &alertRow{}, &payloadRow{}, &receiptRow{},
 		&incidentRow{}, &eventRow{}, &revisionRow{}, &decisionRow{}, &markRow{}, &statementRow{}, &effectRow{}, &effectStateRow{}, &codeRow{}, &checkRow{}, &authorityRow{},
-		&edrCredentialsRow{}, &switchRow{}, &passRow{}, &checkpointRow{}, &auditRow{}, &commandRow{}, &accountRow{}, &reachRow{}, &serviceTokenRow{}, &socAuditRow{}, &refusalRow{}, &alarmRow{}, &processRow{}, &leaseRow{}, &factRow{},
+		&edrCredentialsRow{}, &switchRow{}, &passRow{}, &checkpointRow{}, &auditRow{}, &commandRow{}, &invitedRow{}, &reachRow{}, &serviceTokenRow{}, &socAuditRow{}, &refusalRow{}, &alarmRow{}, &processRow{}, &leaseRow{}, &factRow{},
 		&limitRow{},
 	}
 }
@@ -92,3 +92,13 @@ type limitRow struct {
 
 // TableName names the table.
 func (limitRow) TableName() string { return "limits" }
+
+// invitedRow is an account with what is read and written of its invitation by SQL alone.
+type invitedRow struct {
+	Account    accountRow `gorm:"embedded"`
+	AcceptedAt *time.Time
+	InvitedBy  uuid.NullUUID
+}
+
+// TableName names the table.
+func (invitedRow) TableName() string { return "users" }
