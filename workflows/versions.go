@@ -78,6 +78,9 @@ const (
 	// changeReceiptsReachNobody: that a viewer has read the report leaves the lead's task open that nobody was reached.
 	// Before, it ended the task.
 	changeReceiptsReachNobody = "receipts-reach-nobody"
+	// changeRecalledRepeatsChecked: another command under the id of one that the workflow has forgotten is rejected. Before,
+	// it got the first one's result.
+	changeRecalledRepeatsChecked = "recalled-repeats-checked"
 )
 
 // Versions of changeBounded.
