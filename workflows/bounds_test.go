@@ -120,8 +120,14 @@ func TestARepeatOfAForgottenCommandGetsItsFirstResult(t *testing.T) {
 		}
 	}, 2*time.Hour)
 	s.env.RegisterDelayedCallback(func() { s.env.SignalWorkflow("comment", late) }, 3*time.Hour)
+	other := s.request(models.RoleResponder, &incident.Comment{Text: "something else"})
+	other.RequestID = late.RequestID
+	s.env.RegisterDelayedCallback(func() { s.env.SignalWorkflow("comment", other) }, 3*time.Hour+time.Minute)
 	s.goesOnAfter(4 * time.Hour)
 	s.run(models.SeverityLow)
+	if want := []string{"comment by " + user(models.RoleResponder).ID}; !slices.Equal(s.rejections(), want) {
+		t.Errorf("rejected %v, want another comment under its id", s.rejections())
+	}
 	n := 0
 	for _, e := range s.events {
 		if c, ok := e.Data.(*incident.Commented); ok && c.Text == "late" {

@@ -42,6 +42,7 @@ type incidentWorkflow struct {
 	persons    bool          // see changePersonsCounted
 	receipts   bool          // see changeReceiptsReachNobody
 	invited    bool          // see changeInvitedAreOne
+	recalls    bool          // see changeRecalledRepeatsChecked
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -67,7 +68,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
 	w.confirmed, w.exact = hasChange(ctx, changeApproversConfirmed), hasChange(ctx, changeWordsAreOfTheirQuestion)
 	w.confirming, w.persons = hasChange(ctx, changeConfirmationsAnswer), hasChange(ctx, changePersonsCounted)
-	w.receipts = hasChange(ctx, changeReceiptsReachNobody)
+	w.receipts, w.recalls = hasChange(ctx, changeReceiptsReachNobody), hasChange(ctx, changeRecalledRepeatsChecked)
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {

@@ -99,10 +99,7 @@ func (w *incidentWorkflow) decideEvents(ctx workflow.Context, c incident.Command
 func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r incident.CommandRequest) (incident.CommandResult, error) {
 	r = w.fingerprinted(name, r)
 	if known := w.resultOf(r.RequestID); known != nil {
-		if err := w.checkRepeat(name, r, *known); err != nil {
-			return incident.CommandResult{}, w.rejectUnbacked(ctx, name, r, err)
-		}
-		return *known, nil
+		return w.repeatResult(ctx, name, r, *known)
 	}
 	c, err := parseCommand(name, r)
 	if err != nil {
@@ -111,8 +108,13 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 	if err := w.catchUp(ctx, r); err != nil {
 		return incident.CommandResult{}, err
 	}
-	if known, err := w.recallResult(ctx, r.RequestID); err != nil || known != nil {
-		return deref(known), err
+	switch known, err := w.recallResult(ctx, r.RequestID); {
+	case err != nil:
+		return incident.CommandResult{}, err
+	case known != nil && w.recalls:
+		return w.repeatResult(ctx, name, r, *known)
+	case known != nil:
+		return *known, nil
 	}
 	if err := w.requireDecision(ctx, c, r); err != nil {
 		return incident.CommandResult{}, w.rejectUnbacked(ctx, name, r, err)
@@ -125,6 +127,9 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 		return incident.CommandResult{}, err
 	}
 	if known := w.resultOf(r.RequestID); known != nil { // the same request came another way meanwhile
+		if w.recalls {
+			return w.repeatResult(ctx, name, r, *known)
+		}
 		return *known, nil
 	}
 	w.acceptsUntil(ctx, c)
@@ -168,11 +173,12 @@ func (w *incidentWorkflow) recallResult(ctx workflow.Context, request string) (*
 	return findCommand(ctx, commandInput{ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: request})
 }
 
-func deref(r *incident.CommandResult) incident.CommandResult {
-	if r == nil {
-		return incident.CommandResult{}
+// repeatResult returns the first result of a command to its repeat, or why it is none.
+func (w *incidentWorkflow) repeatResult(ctx workflow.Context, name string, r incident.CommandRequest, first incident.CommandResult) (incident.CommandResult, error) {
+	if err := w.checkRepeat(name, r, first); err != nil {
+		return incident.CommandResult{}, w.rejectUnbacked(ctx, name, r, err)
 	}
-	return *r
+	return first, nil
 }
 
 // requireDecision checks that the client's own row in the database backs what a user of the client sends: this very

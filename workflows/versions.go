@@ -81,6 +81,9 @@ const (
 	// changeInvitedAreOne: a user of the client whom somebody invited who approved before, or the other way round, is no
 	// second person. Before, everybody with a mail address of their own was.
 	changeInvitedAreOne = together
+	// changeRecalledRepeatsChecked: another command under the id of one that the workflow has forgotten is rejected. Before,
+	// it got the first one's result.
+	changeRecalledRepeatsChecked = together
 )
 
 // together is the one name of changes that came at the same time and are asked about where a run begins. Each name costs

@@ -79,7 +79,9 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 	s.send(s.analyst, &incident.AskQuestion{Text: "Is it a scanner?", Answers: []string{"yes", "no"}, Deadline: time.Now().Add(time.Hour)})
 	s.send(s.responder, &incident.Comment{Text: "Looking at it."})
 	s.wantRejected(s.responder, http.StatusConflict, &incident.Approve{Approval: "a1"}) // asked of nobody yet: the row stays
-	s.wantRejected(s.responder, http.StatusConflict, &incident.RequestClosure{Outcome: incident.OutcomeRiskAccepted, Note: "We accept it."})
+	s.wantRejected(s.responder, http.StatusConflict, &incident.RequestClosure{
+		Outcome: incident.OutcomeRiskAccepted, Note: "We accept it.", ExpiresAt: time.Now().Add(24 * time.Hour),
+	})
 	s.isolate()
 	s.awaitQuestion("a1")
 
@@ -89,7 +91,7 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 		"settle-recommendation": `{"recommendation":"r1","outcome":"not_applicable","reason":"No."}`,
 		"extend-isolation":      `{"endpoint":"e1","reason":"Keep it."}`, "keep-isolated": `{"endpoint":"e1","reason":"Keep it."}`,
 		"request-closure": `{"outcome":"risk_accepted","note":"We accept the risk."}`, "confirm-closure": `{"reason":"We accept it."}`,
-		"withdraw-closure": `{"reason":"Not yet."}`, "give-feedback": `{"rating":5}`,
+		"withdraw-closure": `{"reason":"Not yet."}`, "give-feedback": `{"rating":5}`, "settle-risk": `{"outcome":"mitigated","evidence":"It is retired."}`,
 	}
 	for _, c := range incident.Commands() {
 		speaks := slices.ContainsFunc(incident.RolesOf(c), func(r models.Role) bool { return r.Side() == models.SideClient })
@@ -153,8 +155,12 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 		}
 		playPlain(name, fact)
 	}
+	heard := notify.KeyPress{Contact: contact, Digit: notify.KeyHeard, Effect: notify.ApprovalCallEffect(s.ref, uuid.Nil, notify.ApprovalCall{ID: "a1"}, 1, 1, contact).Key}
+	if err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", models.SignalKeyPress, heard); err != nil {
+		t.Fatal(err)
+	}
 	playPlain(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: contact, Granted: true})
-	refusals += len(consents) + 4
+	refusals += len(consents) + 5
 	s.await("the refusals", func() (bool, error) { return len(eventsOf[*incident.CommandRejected](s)) >= refusals, nil })
 	after, err := s.events()
 	if err != nil {
