@@ -382,6 +382,13 @@ type Statement struct {
 	Refused string `json:",omitempty"`
 }
 
+// Answers reports whether the statement answers a question: it was said after the event with this Seq that put the
+// question, or in a call or text that put it, which may go out before the store has that event. about is what such a call
+// or text is about at least, see Statement.About; 0 when nobody knows.
+func (s Statement) Answers(seq, about int) bool {
+	return s.Known && (s.Seq >= seq || about > 0 && s.About >= about)
+}
+
 // FindStatement looks for the contact's own row behind a statement: of the same contact, key and matter.
 func (r *Records) FindStatement(ctx context.Context, in StatementInput) (found Statement, err error) {
 	err = r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {

@@ -39,6 +39,7 @@ type callRoundWorkflow struct {
 	backed             bool                             // see changeStatementsBacked
 	sees               bool                             // see changeRefusalsSeen
 	persons            bool                             // see changePersonsCounted
+	exact              bool                             // see changeWordsAreOfTheirQuestion
 	hearing            int                              // keys that are being looked up
 }
 
@@ -60,7 +61,7 @@ type phoneCall struct {
 func CallRound(ctx workflow.Context, in notify.CallRoundInput) error {
 	w := &callRoundWorkflow{CallRoundInput: in, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]notify.CallOutcome{}}
 	w.backed, w.sees = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeRefusalsSeen)
-	w.persons = hasChange(ctx, changePersonsCounted)
+	w.persons, w.exact = hasChange(ctx, changePersonsCounted), hasChange(ctx, changeWordsAreOfTheirQuestion)
 	w.registerSignals(ctx)
 	left := in.Calls
 	for pass := 1; pass <= passes && len(left) > 0 && !w.isOver(); pass++ {
@@ -159,21 +160,23 @@ func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPre
 }
 
 // isTheirs reports whether the contact's own row backs a key press. One without is the incident's to record, and so is
-// the approval of a contact who may not approve. One that seems to be from before the calls is the incident's to judge:
-// the store may have been behind.
+// the approval of a contact who may not approve. One from before the calls is the incident's to judge.
 func (w *callRoundWorkflow) isTheirs(ctx workflow.Context, c *phoneCall, k notify.KeyPress) bool {
-	said := statementInput{ClientID: w.ClientID, Reference: w.Reference, Contact: k.Contact, Key: k.Digit}
+	said, about := statementInput{ClientID: w.ClientID, Reference: w.Reference, Contact: k.Contact, Key: k.Digit}, w.Revision
 	if w.Approval != nil {
-		said.Approval, said.AskedBy = w.Approval.ID, w.Approval.AskedBy
+		said.Approval, said.AskedBy, about = w.Approval.ID, w.Approval.AskedBy, w.Round
 	}
 	c.hearing, w.hearing = true, w.hearing+1
 	defer func() { c.hearing, w.hearing = false, w.hearing-1 }()
 	found, err := findStatement(ctx, said)
+	if !w.exact {
+		about = 0
+	}
 	known := found.Known && notify.IsCallTo(k.Effect, k.Contact)
 	switch {
 	case err != nil:
 		return false
-	case known && found.Seq >= w.Answers && found.Refused == "":
+	case known && found.Refused == "" && found.Answers(w.Answers, about):
 		return true
 	case known && w.Approval != nil:
 		w.signalIncident(ctx, models.SignalPhoneConsent, w.consent(k))

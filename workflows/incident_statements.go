@@ -18,9 +18,8 @@ type statement struct {
 
 // isBacked reports whether the contact's own row stands behind a statement, and who the contact is (see PersonOf). A
 // statement without one is recorded as rejected: somebody else sent it. So is one from before the question that it
-// answers was put, and the approval of a contact who may not approve. While the store does not have the question, the
-// call or text that the contact answered must have put it: whoever can hold the store back sends old words again. A run
-// from before statements were kept takes every one.
+// answers was put, and the approval of a contact who may not approve. A run from before statements were kept takes every
+// one.
 func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bool, person string) {
 	if !w.backed {
 		return true, ""
@@ -36,7 +35,10 @@ func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bo
 	if e := w.openApproval(said.approval); e != nil {
 		answers, about = e.Approval.AskedSeq, e.Approval.Asked
 	}
-	storeIsBehind := w.gated && answers > w.recording.recorded
+	isAnswer := found.Answers(answers, about)
+	if !w.exact { // every word counted while the store was behind
+		isAnswer = found.Known && (found.Seq >= answers || w.gated && answers > w.recording.recorded)
+	}
 	reason := "nothing that the contact said stands behind this"
 	switch {
 	case err != nil:
@@ -44,7 +46,7 @@ func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bo
 		return false, ""
 	case found.Refused != "" && w.confirmed:
 		reason = found.Refused
-	case found.Known && (found.Seq >= answers || storeIsBehind && (!w.exact || about > 0 && found.About >= about)):
+	case isAnswer:
 		return true, found.Person
 	case found.Known:
 		reason = "the contact said this before it was asked anew"

@@ -101,12 +101,12 @@ func TestAStatementFromBeforeTheAlarmIsNoAcknowledgement(t *testing.T) {
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.after(time.Hour, models.RoleResponder, &incident.Acknowledge{})
 	s.raises(2*time.Hour, models.SeverityCritical)
-	s.saidAt = func() int { return 3 }
+	s.saidAt, s.saidIn = func() int { return 3 }, notify.CallEffect(ref, acme, 1, 1, 1, first).Key
 	s.env.RegisterDelayedCallback(func() {
 		s.env.SignalWorkflow(models.SignalTextReply, notify.TextReply{Contact: first})
 	}, 2*time.Hour+2*time.Minute)
 	during := s.at(3 * time.Hour)
-	s.env.RegisterDelayedCallback(func() { s.saidAt, s.answers = nil, s.presses("1") }, 4*time.Hour)
+	s.env.RegisterDelayedCallback(func() { s.saidAt, s.saidIn, s.answers = nil, "", s.presses("1") }, 4*time.Hour)
 	s.closes(8 * time.Hour)
 	i := s.run(models.SeverityMedium)
 	if during.Acknowledged != nil || i.Acknowledged == nil {
@@ -121,13 +121,13 @@ func TestADecisionFromBeforeTheQuestionIsRefused(t *testing.T) {
 	s.answers = s.hears(models.CallNoAnswer)
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 	s.after(2*time.Minute, models.RoleAnalyst, isolate)
-	s.env.RegisterDelayedCallback(func() { s.saidAt = func() int { return 3 } }, 3*time.Minute)
+	s.env.RegisterDelayedCallback(func() { s.saidAt, s.saidIn = func() int { return 3 }, "an earlier call" }, 3*time.Minute)
 	s.rejectedAfter(4*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"}, models.Conflict)
 	s.env.RegisterDelayedCallback(func() {
 		s.env.SignalWorkflow(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: first, Granted: true})
 	}, 5*time.Minute)
 	during := s.at(20 * time.Minute)
-	s.env.RegisterDelayedCallback(func() { s.saidAt = nil }, 21*time.Minute)
+	s.env.RegisterDelayedCallback(func() { s.saidAt, s.saidIn = nil, "" }, 21*time.Minute)
 	s.after(22*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"})
 	s.containedBy(3 * time.Hour)
 	s.run(models.SeverityMedium)
@@ -191,6 +191,40 @@ func TestAKeyCountsWhileTheStoreIsBehind(t *testing.T) {
 	if called != 1 || len(s.calls) != 1 || i.Acknowledged == nil {
 		t.Errorf("%d calls in the hour after the raise, %d in all, acknowledged %+v", called, len(s.calls), i.Acknowledged)
 	}
+}
+
+// The store gets the question between the key and the look at who pressed it.
+func TestAKeyCountsThoughTheStoreCaughtUpMeanwhile(t *testing.T) {
+	t.Run("about an incident", func(t *testing.T) {
+		s := newStory(t)
+		s.answers = s.presses("1")
+		s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+		s.raises(2*time.Hour, models.SeverityCritical)
+		s.saidAt = func() int { return 3 }
+		s.env.RegisterDelayedCallback(func() { s.saidAt = nil }, 7*time.Hour)
+		s.closes(8 * time.Hour)
+		i := s.run(models.SeverityMedium)
+		if len(s.calls) != 1 || i.Acknowledged == nil || s.count("command_rejected") != 0 {
+			t.Errorf("%d calls, acknowledged %+v, %d rejections", len(s.calls), i.Acknowledged, s.count("command_rejected"))
+		}
+		if o := s.said[s.calls[0].Key]; o.Outcome != string(notify.OutcomeAcknowledged) {
+			t.Errorf("the ledger says that the call ended with %+v", o)
+		}
+	})
+	t.Run("about an approval", func(t *testing.T) {
+		s := newStory(t)
+		s.authority = rules(authority.DecideAsk)
+		s.answers = s.presses("1")
+		s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+		s.after(2*time.Minute, models.RoleAnalyst, isolate)
+		s.saidAt = func() int { return 3 }
+		s.env.RegisterDelayedCallback(func() { s.saidAt = nil }, 2*time.Hour)
+		s.containedBy(3 * time.Hour)
+		s.run(models.SeverityMedium)
+		if len(s.calls) != 1 || s.count("approval_given") != 1 || s.count("command_rejected") != 0 {
+			t.Errorf("%d calls, %d approvals, %d rejections", len(s.calls), s.count("approval_given"), s.count("command_rejected"))
+		}
+	})
 }
 
 // Whoever can hold the store back sends what a contact said long ago once more.

@@ -65,8 +65,9 @@ const (
 	// changeRefusalsShown: a mailer that refuses our settings while another takes the mails is a task of the incident.
 	// Before, nobody was told.
 	changeRefusalsShown = together
-	// changeWordsAreOfTheirQuestion: while the store does not have a question yet, a contact's word counts only from a
-	// call or text that put it. Before, every word of theirs did, however old.
+	// changeWordsAreOfTheirQuestion: a contact's word counts when the store had the question by then, or when it was said
+	// in a call or text that put it. Before, every word of theirs counted while the store did not have the question yet,
+	// however old, and none from that time once it had.
 	changeWordsAreOfTheirQuestion = together
 	// changeConfirmationsAnswer: a closure is confirmed over the SOC's last word that the threat is still present, and the
 	// last material revision. Before, a confirmation from before those counted.
