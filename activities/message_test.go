@@ -56,8 +56,8 @@ func TestWhoWasRemovedIsReachedNoMore(t *testing.T) {
 	c := o.hires("gone", nil)
 	o.as(store.SOC, func(tx *store.Tx) error { return tx.RemoveContact(c.ID, o.now) })
 	call := notify.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, c.ID)
-	checked := notify.ChannelCheckEffect(o.effect.ClientID, notify.PurposeTest, c.ID, models.ChannelEmail, "r")
-	texted := notify.ChannelCheckEffect(o.effect.ClientID, notify.PurposeTest, c.ID, models.ChannelSMS, "r")
+	checked := notify.ChannelCheckEffect(o.effect.ClientID, 1042, notify.PurposeTest, c.ID, models.ChannelEmail, "r")
+	texted := notify.ChannelCheckEffect(o.effect.ClientID, 1042, notify.PurposeTest, c.ID, models.ChannelSMS, "r")
 	mail, text := o.message(c.ID, models.ChannelEmail), o.message(c.ID, models.ChannelSMS)
 	for _, does := range []struct {
 		effect notify.Effect

@@ -16,7 +16,13 @@ import (
 // changes reads all that was changed of Acme, in pages of three.
 func (w *world) changes(who string) (list []models.AuditEntry) {
 	w.Helper()
-	for target := w.clientPath("audit-log?limit=3"); len(list) < 100; {
+	return w.entries(who, w.clientPath("audit-log"))
+}
+
+// entries pages through an audit log.
+func (w *world) entries(who, path string) (list []models.AuditEntry) {
+	w.Helper()
+	for target := path + "?limit=3"; len(list) < 100; {
 		var page struct {
 			Items []models.AuditEntry
 			Next  string
@@ -25,7 +31,7 @@ func (w *world) changes(who string) (list []models.AuditEntry) {
 		if list = append(list, page.Items...); page.Next == "" {
 			return list
 		}
-		target = w.clientPath("audit-log?limit=3&cursor=" + page.Next)
+		target = path + "?limit=3&cursor=" + page.Next
 	}
 	w.Fatal("the list does not end")
 	return nil

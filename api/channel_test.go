@@ -84,7 +84,7 @@ func TestWhatACheckIsStartedWith(t *testing.T) {
 		w.must(http.StatusAccepted, w.post("analyst", contactPath(w, id, test.path), channel(test.channel))).into(t, &c)
 		o, run, starts := w.engine.Check(id, test.channel)
 		e := run.Effect
-		if starts != 1 || o.ID != notify.ChannelCheckWorkflowID(id, test.channel) || o.TaskQueue != models.QueueIncidents || run.Channel != test.channel ||
+		if starts != 1 || o.ID != notify.ChannelCheckWorkflowID(w.acme.Number, id, test.channel) || o.TaskQueue != models.QueueIncidents || run.Channel != test.channel ||
 			e.Kind != test.kind || e.Purpose != test.purpose || e.Contact != id || e.ClientID != w.acme.ID || e.Incident != "" || e.Workflow != o.ID ||
 			run.RingFor != models.DefaultPolicy().RingFor {
 			t.Errorf("%+v: %d %+v %+v", test, starts, o, run)

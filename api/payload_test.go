@@ -54,6 +54,33 @@ func TestAnOperatorOpensPayloadsOnTheRecord(t *testing.T) {
 	if len(entries) != before+1 || entries[0].Operation != "decode-payloads" || entries[0].By != w.users["operator"].ID || !slices.Equal(entries[0].Fields, []string{acme}) {
 		t.Errorf("the audit log has %+v", entries)
 	}
+	soc := w.entries("operator", "/api/v1/audit-log")
+	if len(soc) == 0 || soc[0].Operation != "decode-payloads" || soc[0].By != w.users["operator"].ID || !slices.Equal(soc[0].Fields, []string{"canary/1"}) {
+		t.Errorf("the SOC's audit log has %+v", soc)
+	}
+}
+
+// However many workflows a page is about, the audit log names each.
+func TestThePayloadsOfManyWorkflowsAreAllOnRecord(t *testing.T) {
+	w := newWorld(t)
+	page, want := struct {
+		Payloads []models.Payload `json:"payloads"`
+	}{}, []string{}
+	for n := range 45 {
+		want = append(want, models.NewReference(w.acme.Number, n+1).WorkflowID())
+		page.Payloads = append(page.Payloads, w.sealedFor(want[n], "x"))
+	}
+	w.must(http.StatusOK, w.post("operator", "/api/v1/operator/payloads/decode", page))
+	var named []string
+	for _, e := range w.changes("admin") {
+		if e.Operation == "decode-payloads" {
+			named = append(named, e.Fields...)
+		}
+	}
+	slices.Sort(named)
+	if slices.Sort(want); !slices.Equal(named, want) {
+		t.Errorf("the audit log names %v", named)
+	}
 }
 
 // Only the configured UI's pages may ask, and a browser sends them no credentials of its own.

@@ -105,7 +105,7 @@ func (d *Desk) requestChannelCheck(ctx context.Context, u models.User, number in
 		}
 		client, err := tx.Client()
 		run = notify.ChannelCheckInput{
-			Effect:  notify.ChannelCheckEffect(client.ID, c.purpose, c.contact, c.channel, request),
+			Effect:  notify.ChannelCheckEffect(client.ID, client.Number, c.purpose, c.contact, c.channel, request),
 			Channel: c.channel, RingFor: client.Policy.RingFor,
 		}
 		return err
@@ -142,7 +142,7 @@ func contactWithChannel(tx *store.Tx, contact uuid.UUID, ch models.Channel) (mod
 func (d *Desk) startCheckWorkflow(ctx context.Context, run notify.ChannelCheckInput) error {
 	ctx, cancel := context.WithTimeout(ctx, d.wait)
 	defer cancel()
-	id := notify.ChannelCheckWorkflowID(run.Effect.Contact, run.Channel)
+	id := run.Effect.Workflow
 	_, err := d.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: models.QueueIncidents, Memo: map[string]any{memoEffect: run.Effect.Key},
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,

@@ -19,7 +19,8 @@ type PayloadOpener interface {
 }
 
 // OpenPayloads opens payloads for an operator and returns them in their order; one that cannot be opened, or whose client
-// does not exist, stays as it is. Nothing is opened before the audit log of its client says so.
+// does not exist, stays as it is. Nothing is opened before the audit log of its client says so, or that of the SOC for
+// what is no single client's. TooMany: the user's share is used up.
 func (d *Desk) OpenPayloads(ctx context.Context, u models.User, sealed []models.Payload) ([]models.Payload, error) {
 	if err := auth.Allow("decode-payloads", u.Role); err != nil {
 		return nil, err
@@ -27,6 +28,9 @@ func (d *Desk) OpenPayloads(ctx context.Context, u models.User, sealed []models.
 	out := slices.Clone(sealed)
 	if d.payloads == nil {
 		return out, nil
+	}
+	if err := d.useOwn(ctx, u); err != nil {
+		return nil, err
 	}
 	type opened struct {
 		at    int
@@ -39,7 +43,7 @@ func (d *Desk) OpenPayloads(ctx context.Context, u models.User, sealed []models.
 			continue
 		}
 		byClient[client] = append(byClient[client], opened{n, plain})
-		if !slices.Contains(workflows[client], workflow) && len(workflows[client]) < workflowsNamed {
+		if !slices.Contains(workflows[client], workflow) {
 			workflows[client] = append(workflows[client], workflow)
 		}
 	}
@@ -58,12 +62,15 @@ func (d *Desk) OpenPayloads(ctx context.Context, u models.User, sealed []models.
 	return out, nil
 }
 
-// noteOpened writes into the audit log of the client with a number that payloads of some workflows are opened. Those of no
-// client are the provider's own, and are logged.
+// noteOpened writes into the audit log of the client with a number, or of the SOC for theSOC, that payloads of some
+// workflows are opened: an entry for every twenty of them.
 func (d *Desk) noteOpened(ctx context.Context, u models.User, client int, workflows []string) error {
-	if client == 0 {
-		d.log.InfoContext(ctx, "payloads of the provider's own workflows are opened", "user", u.ID, "workflows", len(workflows))
+	return d.inLogins(ctx, u, client)(func(tx *store.Tx) error {
+		for named := range slices.Chunk(workflows, workflowsNamed) {
+			if err := d.appendAudit(tx, u, "decode-payloads", "", named); err != nil {
+				return err
+			}
+		}
 		return nil
-	}
-	return d.inClient(ctx, u, client)(func(tx *store.Tx) error { return d.appendAudit(tx, u, "decode-payloads", "", workflows) })
+	})
 }

@@ -187,7 +187,7 @@ func payloadClient(workflow string) int {
 	switch kind {
 	case "incident":
 		return models.Reference(first).ClientNumber()
-	case "edr":
+	case "edr", "contact", "contact-notice":
 		number, _ := strconv.Atoi(first)
 		return max(number, 0)
 	}

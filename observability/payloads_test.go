@@ -114,7 +114,7 @@ func TestClientsHaveKeysOfTheirOwn(t *testing.T) {
 	}
 	p := observability.NewPayloads(keys, observability.SealedPayloads)
 	for id, owner := range map[string]string{
-		acme: "client/1042", acme + "/call/1": "client/1042", "edr/1043/check": "client/1043", "contact/1042/sms": "provider", "canary/1042": "provider",
+		acme: "client/1042", acme + "/call/1": "client/1042", "edr/1043/check": "client/1043", "contact/1042/0c0ffee0/sms": "client/1042", "contact-notice/1043/0c0ffee0": "client/1043", "canary/1042": "provider",
 		"incident/1042": "provider", "": "provider",
 	} {
 		sealed := seal(t, p, workflow(id), "x")

@@ -71,13 +71,14 @@ func addresses(r notify.Addresses) *document[notify.Addresses] {
 func (s *Store) UntoldContactChanges(ctx context.Context) (due []notify.ContactNotice, err error) {
 	err = s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, _ time.Time) error {
 		return problem("list changes of contacts", db.Raw(`
-			select client_id, (array_agg(id order by at, id))[1] as id from contact_changes c
-				where told_at is null and notice_id is null and not exists (select from contact_changes n
-					where n.client_id = c.client_id and n.noticed_at > now() - interval '1 minute')
-				group by client_id
-			union select client_id, notice_id from contact_changes
-				where told_at is null and noticed_at < now() - interval '10 minutes'
-			limit ?`, noticesAtOnce).Scan(&due).Error)
+			select client_id, clients.number, due.id from (
+				select client_id, (array_agg(id order by at, id))[1] as id from contact_changes c
+					where told_at is null and notice_id is null and not exists (select from contact_changes n
+						where n.client_id = c.client_id and n.noticed_at > now() - interval '1 minute')
+					group by client_id
+				union select client_id, notice_id from contact_changes
+					where told_at is null and noticed_at < now() - interval '10 minutes'
+				limit ?) due join clients on clients.id = due.client_id`, noticesAtOnce).Scan(&due).Error)
 	})
 	return due, err
 }

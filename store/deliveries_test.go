@@ -124,7 +124,7 @@ func TestDeliveriesAreReadInPages(t *testing.T) {
 		rows = append(rows, intend(h.acme, message(h.acme, i, models.ChannelEmail, n+1), noon.Add(-time.Duration(n/3)*time.Microsecond)))
 	}
 	rows = append(rows, intend(h.acme, message(h.acme, another, models.ChannelEmail, 1), noon))
-	test := intend(h.acme, notify.ChannelCheckEffect(h.acme.ID, notify.PurposeTest, h.acme.contact.ID, models.ChannelEmail, "r"), noon)
+	test := intend(h.acme, notify.ChannelCheckEffect(h.acme.ID, h.acme.Number, notify.PurposeTest, h.acme.contact.ID, models.ChannelEmail, "r"), noon)
 	rows = append(rows, test)
 	intend(h.other, message(h.other, foreign, models.ChannelEmail, 1), noon)
 

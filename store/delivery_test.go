@@ -224,7 +224,7 @@ func TestCancelWhatWasNotTried(t *testing.T) {
 func TestEffectsAboutNoIncident(t *testing.T) {
 	h := newHouse(t)
 	i := h.published(h.acme, "open")
-	check := notify.ChannelCheckEffect(h.acme.ID, notify.PurposeCode, h.acme.contact.ID, models.ChannelSMS, "request-1")
+	check := notify.ChannelCheckEffect(h.acme.ID, h.acme.Number, notify.PurposeCode, h.acme.contact.ID, models.ChannelSMS, "request-1")
 	planned := noon.Add(48 * time.Hour)
 	var row store.LedgerRow
 	h.ledger(func(tx *store.Tx) (err error) {

@@ -83,7 +83,7 @@ func TestRecordedIsSaidOnlyWhenItIs(t *testing.T) {
 
 func TestACallThatVerifiesAPhoneSaysItsCodeAndTakesNoKey(t *testing.T) {
 	d := newDoor(t)
-	check := d.intend(notify.ChannelCheckEffect(d.client.ID, notify.PurposeCode, d.contact.ID, models.ChannelVoice, "1"))
+	check := d.intend(notify.ChannelCheckEffect(d.client.ID, d.client.Number, notify.PurposeCode, d.contact.ID, models.ChannelVoice, "1"))
 	w := d.speaks("voice", check, "", "")
 	d.says(w, http.StatusOK, strings.Join(strings.Split(check.Code(), ""), ", "))
 	if strings.Contains(w.Body.String(), "<Gather") {

@@ -108,7 +108,7 @@ func (d *door) script(te, drill tenant) map[string]string {
 
 	exercise := d.calls(drill, 1)
 	add("menu-of-a-drill", exercise, d.speaks("voice", exercise, "", ""))
-	check := d.intend(notify.ChannelCheckEffect(te.client.ID, notify.PurposeCode, te.contact.ID, models.ChannelVoice, "1"))
+	check := d.intend(notify.ChannelCheckEffect(te.client.ID, te.client.Number, notify.PurposeCode, te.contact.ID, models.ChannelVoice, "1"))
 	add("verification-code", check, d.speaks("voice", check, "", ""))
 	taken := d.calls(te, 1)
 	d.speaks("voice", taken, "", "")

@@ -126,7 +126,7 @@ func TestABatchMixesClientsAndStrangers(t *testing.T) {
 func TestABounceOfACheckIsTheLedgersAlone(t *testing.T) {
 	d := newDoor(t)
 	for n, ch := range []models.Channel{models.ChannelEmail, models.ChannelSMS} {
-		check := d.intend(notify.ChannelCheckEffect(d.client.ID, notify.PurposeTest, d.contact.ID, ch, fmt.Sprint(n)))
+		check := d.intend(notify.ChannelCheckEffect(d.client.ID, d.client.Number, notify.PurposeTest, d.contact.ID, ch, fmt.Sprint(n)))
 		want := "bounce"
 		if ch == models.ChannelEmail {
 			d.says(d.events(event(check, "1", "bounce")), http.StatusNoContent)

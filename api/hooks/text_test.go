@@ -165,7 +165,7 @@ func TestTheCodeAcknowledges(t *testing.T) {
 
 func TestTheCodeIsWorthNothing(t *testing.T) {
 	d := newDoor(t)
-	call, check := d.calls(d.tenant, 2), d.intend(notify.ChannelCheckEffect(d.client.ID, notify.PurposeCode, d.contact.ID, models.ChannelSMS, "1"))
+	call, check := d.calls(d.tenant, 2), d.intend(notify.ChannelCheckEffect(d.client.ID, d.client.Number, notify.PurposeCode, d.contact.ID, models.ChannelSMS, "1"))
 	d.silent(d.replies(another, d.text.Code()))
 	for name, body := range map[string]string{
 		"before a number": d.text.Code() + "7", "inside a number": "1" + d.text.Code(), "of a call": call.Code(), "of a check": check.Code(),

@@ -64,22 +64,36 @@ func (r edrCheck) Get(_ context.Context, to any) error {
 func (e *Engine) Check(contact uuid.UUID, ch models.Channel) (client.StartWorkflowOptions, notify.ChannelCheckInput, int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c := e.checks[notify.ChannelCheckWorkflowID(contact, ch)]
+	_, c := e.checkOf(contact, ch)
 	return c.options, c.run, c.starts
+}
+
+// checkOf returns the last check of a contact's channel and its workflow's id. The caller holds the lock.
+func (e *Engine) checkOf(contact uuid.UUID, ch models.Channel) (id string, c check) {
+	for id, c := range e.checks {
+		if c.run.Effect.Contact == contact && c.run.Channel == ch {
+			return id, c
+		}
+	}
+	return "", check{}
 }
 
 // Carry lets the running check of a contact's channel come to its end, as a worker would: its effect is in the ledger
 // then. It returns the effect's row.
 func (e *Engine) Carry(ctx context.Context, contact uuid.UUID, ch models.Channel) (store.LedgerRow, error) {
 	e.mu.Lock()
-	id := notify.ChannelCheckWorkflowID(contact, ch)
-	c := e.checks[id]
+	id, c := e.checkOf(contact, ch)
 	c.running = false
 	e.checks[id] = c
 	e.mu.Unlock()
 	return store.Run(e.store.InClient(ctx, store.Worker, c.run.Effect.ClientID), func(tx *store.Tx) (store.LedgerRow, error) {
 		return tx.Intend(c.run.Effect, e.now())
 	})
+}
+
+// DescribeTaskQueue describes a queue whose workers have no version.
+func (e *Engine) DescribeTaskQueue(ctx context.Context, _ string, _ enumspb.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error) {
+	return &workflowservice.DescribeTaskQueueResponse{}, e.answersAt(ctx)
 }
 
 // DescribeWorkflowExecution describes a workflow by its memo and, of an incident, by whether it runs.

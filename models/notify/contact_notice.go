@@ -40,12 +40,13 @@ func AddressesOf(c models.Contact) Addresses {
 // ContactNotice names a notice: some changes of one client's contacts, told together. Its id is that of the first.
 type ContactNotice struct {
 	ClientID uuid.UUID `json:"client_id"`
+	Number   int       `json:"number"` // of the client
 	ID       uuid.UUID `json:"id"`
 }
 
 // WorkflowID returns the id of the workflow that tells the notice.
 func (n ContactNotice) WorkflowID() string {
-	return fmt.Sprintf("contact-notice/%s/%s", n.ClientID, n.ID)
+	return fmt.Sprintf("contact-notice/%d/%s", n.Number, n.ID)
 }
 
 // NoticeRecipient is somebody who is told: the user Admin, or the old or new address of a contact in a change.

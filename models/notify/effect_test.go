@@ -20,8 +20,8 @@ func TestKeysOfEffectsStayAsTheyAre(t *testing.T) {
 		"SI-1042-0007/published/1/c0ffee00-0000-4000-8000-000000000001/sms/1":     notify.MessageEffect(ref, modelstest.ClientID, notify.Notification{Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact, Channel: "sms"}),
 		"SI-1042-0007/reminder/2/c0ffee00-0000-4000-8000-000000000001/email/3":    notify.MessageEffect(ref, modelstest.ClientID, notify.Notification{Purpose: notify.PurposeReminder, Revision: 2, Occurrence: 3, Contact: contact, Channel: "email", At: modelstest.T0}),
 		"SI-1042-0007/published/1/c0ffee00-0000-4000-8000-000000000001/voice/2.3": notify.CallEffect(ref, modelstest.ClientID, 1, 2, 3, contact),
-		"contact/c0ffee00-0000-4000-8000-000000000001/test/voice/8b1d":            notify.ChannelCheckEffect(modelstest.ClientID, notify.PurposeTest, contact, "voice", "8b1d"),
-		"contact/c0ffee00-0000-4000-8000-000000000001/code/sms/8b1d":              notify.ChannelCheckEffect(modelstest.ClientID, notify.PurposeCode, contact, "sms", "8b1d"),
+		"contact/c0ffee00-0000-4000-8000-000000000001/test/voice/8b1d":            notify.ChannelCheckEffect(modelstest.ClientID, 1042, notify.PurposeTest, contact, "voice", "8b1d"),
+		"contact/c0ffee00-0000-4000-8000-000000000001/code/sms/8b1d":              notify.ChannelCheckEffect(modelstest.ClientID, 1042, notify.PurposeCode, contact, "sms", "8b1d"),
 		"SI-1042-0007/isolate/3/e1/edr/1":                                         notify.EndpointEffect(ref, modelstest.ClientID, notify.PurposeIsolate, "e1", 3, 1),
 		"SI-1042-0007/release/4/e1/edr/2":                                         notify.EndpointEffect(ref, modelstest.ClientID, notify.PurposeRelease, "e1", 4, 2),
 	} {
@@ -34,11 +34,11 @@ func TestKeysOfEffectsStayAsTheyAre(t *testing.T) {
 func TestEffectsGoToTheVendorOfTheirChannel(t *testing.T) {
 	contact := modelstest.ContactID(1)
 	for ch, want := range map[models.Channel]notify.EffectKind{"email": notify.EffectMail, "sms": notify.EffectText, "voice": notify.EffectCall} {
-		e := notify.ChannelCheckEffect(modelstest.ClientID, notify.PurposeTest, contact, ch, "8b1d")
+		e := notify.ChannelCheckEffect(modelstest.ClientID, 1042, notify.PurposeTest, contact, ch, "8b1d")
 		if e.Kind != want || e.Incident != "" || e.Purpose != notify.PurposeTest || e.Contact != contact || e.Occurrence != 1 || e.Simulated {
 			t.Errorf("a test of %s: %+v", ch, e)
 		}
-		if id := "contact/c0ffee00-0000-4000-8000-000000000001/" + string(ch); e.Workflow != id {
+		if id := "contact/1042/c0ffee00-0000-4000-8000-000000000001/" + string(ch); e.Workflow != id {
 			t.Errorf("a test of %s belongs to %s", ch, e.Workflow)
 		}
 		if ch == "voice" {
