@@ -20,6 +20,7 @@ const (
 	AlarmWorkerLost       AlarmKind = "worker_lost"       // a worker went silent without stopping
 	AlarmCanary           AlarmKind = "canary"            // a worker that runs does not bring its canary workflow to an end
 	AlarmEngineDown       AlarmKind = "engine_down"       // Temporal does not answer
+	AlarmLogAltered       AlarmKind = "log_altered"       // an event log is not what was written and signed
 	AlarmMailerRefuses    AlarmKind = "mailer_refuses"    // a mailer refuses our credentials or settings, and another takes the mails
 )
 

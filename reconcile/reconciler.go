@@ -414,6 +414,8 @@ func (p *pass) hasJudged(a models.Alarm) bool {
 		return p.engineAnswers
 	case models.AlarmMailerRefuses: // a worker that sends mails ends it; after a day without a word nobody knows
 		return p.now.Sub(a.LastSeen) > unsureAfter
+	case models.AlarmLogAltered: // the worker that signs event logs ends it
+		return false
 	case models.AlarmReferenceSkipped: // it is over as soon as the operator was told
 		return true
 	}

@@ -2,8 +2,10 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -54,14 +56,14 @@ func (r checkpointRow) model() Checkpoint {
 	return c
 }
 
-// UnsignedHeads lists the heads of event logs that have no checkpoint yet, without signatures, at most 1,000, from after
-// an incident (zero values: the beginning). For workers.
+// UnsignedHeads lists the heads of event logs that are not where their last checkpoint is, without signatures, at most
+// 1,000, from after an incident (zero values: the beginning). For workers.
 func (s *Store) UnsignedHeads(ctx context.Context, after Checkpoint) (heads []Checkpoint, err error) {
 	var rows []checkpointRow
 	err = s.within(ctx, Worker.role(), uuid.Nil, true, func(db *gorm.DB, _ time.Time) error {
 		return problem("list heads of event logs", db.Raw(`select client_id, reference as incident, seq, last_hash as hash, now() as at
-			from incidents i where (client_id, reference) > (?, ?) and not exists (
-				select from checkpoints c where c.client_id = i.client_id and c.incident = i.reference and c.seq = i.seq)
+			from incidents i where (client_id, reference) > (?, ?) and seq is distinct from (
+				select max(c.seq) from checkpoints c where c.client_id = i.client_id and c.incident = i.reference)
 			order by client_id, reference limit ?`, after.ClientID, after.Incident, maxPage).Scan(&rows).Error)
 	})
 	return each(rows, checkpointRow.model), err
@@ -97,7 +99,7 @@ func (tx *Tx) References(after models.Reference) ([]models.Reference, error) {
 
 // VerifyEvents checks that an incident's event log is whole: nothing changed, added or missing, and the incident's
 // state follows from the events, and what is there is what checkpoints signed. The error names the first event that is
-// wrong, or between which two it is. The caller has checked the signatures.
+// wrong, or between which two it is, and IsAltered reports true for it. The caller has checked the signatures.
 func (tx *Tx) VerifyEvents(r models.Reference, checkpoints ...Checkpoint) error {
 	var row incidentRow
 	if err := tx.about("incidents", "reference", r).Take(&row).Error; err != nil {
@@ -112,14 +114,11 @@ func (tx *Tx) VerifyEvents(r models.Reference, checkpoints ...Checkpoint) error 
 			return err
 		}
 		if len(rows) == 0 {
-			return fmt.Errorf("event %d of %s is missing", replayed.Seq+1, r)
+			return altered(fmt.Errorf("event %d of %s is missing", replayed.Seq+1, r))
 		}
 		for _, e := range rows {
-			if err := e.verify(&replayed, last); err != nil {
-				return err
-			}
-			if err := marks.verify(e); err != nil {
-				return err
+			if err := cmp.Or(e.verify(&replayed, last), marks.verify(e)); err != nil {
+				return altered(err)
 			}
 			last = e.Hash
 			if replayed.Revision > published.Revision {
@@ -128,10 +127,23 @@ func (tx *Tx) VerifyEvents(r models.Reference, checkpoints ...Checkpoint) error 
 		}
 	}
 	if marks.last.Seq > row.Seq {
-		return fmt.Errorf("the events %d to %d of %s are gone, which were there at %s", row.Seq+1, marks.last.Seq, r, marks.last.At.Format(time.RFC3339))
+		return altered(fmt.Errorf("the events %d to %d of %s are gone, which were there at %s", row.Seq+1, marks.last.Seq, r, marks.last.At.Format(time.RFC3339)))
 	}
-	return row.verify(replayed, published, last)
+	return altered(row.verify(replayed, published, last))
 }
+
+// alteredError says how an event log differs from what was written.
+type alteredError struct{ error }
+
+func altered(err error) error {
+	if err == nil {
+		return nil
+	}
+	return alteredError{err}
+}
+
+// IsAltered reports whether an error of VerifyEvents is about what the event log says, not about reading it.
+func IsAltered(err error) bool { return errors.As(err, &alteredError{}) }
 
 // marks are checkpoints of one incident.
 type marks struct {

@@ -1786,7 +1786,8 @@ type ClientInterface interface {
 
 	// ListSocAuditLog List the SOC's audit log
 	//
-	// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked.
+	// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked,
+	// and whose payloads in Temporal were read that are no client's.
 	// What concerns one client is in the audit log of that client.
 	//
 	// Corresponds with GET /api/v1/audit-log (the `ListSocAuditLog` operationId).
@@ -3150,7 +3151,8 @@ func (c *API) GetAlertRaw(ctx context.Context, id AlertID, params *GetAlertRawPa
 
 // ListSocAuditLog List the SOC's audit log
 //
-// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked.
+// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked,
+// and whose payloads in Temporal were read that are no client's.
 // What concerns one client is in the audit log of that client.
 //
 // Corresponds with GET /api/v1/audit-log (the `ListSocAuditLog` operationId).
@@ -10784,7 +10786,8 @@ type ClientWithResponsesInterface interface {
 
 	// ListSocAuditLogWithResponse List the SOC's audit log
 	//
-	// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked.
+	// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked,
+	// and whose payloads in Temporal were read that are no client's.
 	// What concerns one client is in the audit log of that client.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -17406,7 +17409,8 @@ func (c *ClientWithResponses) GetAlertRawWithResponse(ctx context.Context, id Al
 
 // ListSocAuditLogWithResponse List the SOC's audit log
 //
-// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked.
+// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked,
+// and whose payloads in Temporal were read that are no client's.
 // What concerns one client is in the audit log of that client.
 //
 // Returns a wrapper object for the known response body format(s).

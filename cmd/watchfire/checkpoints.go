@@ -33,7 +33,7 @@ func (p *process) signLogs(ctx context.Context) (wait func(), err error) {
 	}
 	return runEvery(ctx, checkpointEvery, func(ctx context.Context) {
 		if _, err := writeCheckpoints(ctx, p.store, signer); err != nil && ctx.Err() == nil {
-			p.log.ErrorContext(ctx, "not every event log was signed: watchfire verify says more", "error", err.Error())
+			p.log.ErrorContext(ctx, "not every event log was signed", "error", err.Error())
 		}
 	}), nil
 }
@@ -50,23 +50,44 @@ func openSigner(c config.Config) (*secrets.Signer, error) {
 }
 
 // writeCheckpoints signs the event logs that changed since the last time, and returns how many. It does not sign one that
-// is not whole, or not what was signed before; its error names them.
+// is not whole, or not what was signed before: its error names them, and the operator has an alarm about each until it is
+// whole again.
 func writeCheckpoints(ctx context.Context, db *store.Store, signer *secrets.Signer) (n int, err error) {
-	var wrong []error
+	var problems []error
+	wrong := map[string]bool{}
 	for last := (store.Checkpoint{}); ; {
 		heads, err := db.UnsignedHeads(ctx, last)
-		if err != nil || len(heads) == 0 {
-			return n, errors.Join(append(wrong, err)...)
+		if err != nil {
+			return n, errors.Join(append(problems, err)...)
+		}
+		if len(heads) == 0 {
+			return n, errors.Join(append(problems, endLogAlarms(ctx, db, wrong))...)
 		}
 		for _, c := range heads {
-			if err := writeCheckpoint(ctx, db, signer, c); err != nil {
-				wrong = append(wrong, err)
+			err := writeCheckpoint(ctx, db, signer, c)
+			if err == nil {
+				n++
 				continue
 			}
-			n++
+			problems = append(problems, err)
+			wrong[string(c.Incident)] = true
+			if store.IsAltered(err) {
+				problems = append(problems, db.RaiseAlarm(ctx, models.Alarm{Kind: models.AlarmLogAltered, Subject: string(c.Incident), Detail: err.Error()}))
+			}
 		}
 		last = heads[len(heads)-1]
 	}
+}
+
+// endLogAlarms ends the alarms about event logs that are whole again: all but those about some incidents.
+func endLogAlarms(ctx context.Context, db *store.Store, wrong map[string]bool) error {
+	open, err := db.OpenAlarms(ctx)
+	for _, a := range open {
+		if a.Kind == models.AlarmLogAltered && !wrong[a.Subject] {
+			err = errors.Join(err, db.EndAlarm(ctx, a.ID))
+		}
+	}
+	return err
 }
 
 func writeCheckpoint(ctx context.Context, db *store.Store, signer *secrets.Signer, c store.Checkpoint) (err error) {

@@ -166,6 +166,48 @@ func TestVerifyFindsWhatWasChangedBehindOurBack(t *testing.T) {
 	}
 }
 
+// TestAnAlteredLogIsAnAlarm: whoever changes a log or cuts it off, also back to where it was signed once, is found within
+// the hour, and an operator is told until the log is whole.
+func TestAnAlteredLogIsAnAlarm(t *testing.T) {
+	const (
+		keep    = "create table kept as select * from events where seq > 3; create table whole as select * from incidents"
+		cut     = "delete from events where seq > 3; update incidents set seq = 3, last_hash = (select hash from events where seq = 3)"
+		restore = "insert into events select * from kept; update incidents i set seq = w.seq, last_hash = w.last_hash from whole w"
+	)
+	for name, c := range map[string]struct{ alter, undo func(*archive) }{
+		"changed": {func(a *archive) { a.rewrite("two", "222") }, func(a *archive) { a.rewrite("222", "two") }},
+		"cut off": {func(a *archive) {
+			a.says("1 event logs were signed", nil, runCheckpoint)
+			a.change(keep, cut)
+		}, func(a *archive) { a.change(restore) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newArchive(t)
+			a.wantAlarms(0)
+			c.alter(a)
+			for range 2 {
+				if err := runCheckpoint(t.Context(), nil, io.Discard); err == nil {
+					t.Error("it was signed")
+				}
+				a.wantAlarms(1)
+			}
+			c.undo(a)
+			a.says("", nil, runCheckpoint)
+			a.wantAlarms(0)
+		})
+	}
+}
+
+// wantAlarms checks how many alarms about the archive's log are open.
+func (a *archive) wantAlarms(want int) {
+	a.Helper()
+	open := -1
+	a.ok(a.owner.QueryRow(a.Context(), "select count(*) from operator_alarms where ended_at is null and kind = 'log_altered' and subject = 'SI-1001-0001'").Scan(&open))
+	if open != want {
+		a.Errorf("%d alarms are open, want %d", open, want)
+	}
+}
+
 // TestAChangedLogIsNotSigned: a signature must not make good what somebody changed before.
 func TestAChangedLogIsNotSigned(t *testing.T) {
 	a := newArchive(t)
