@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -12,13 +13,17 @@ import (
 )
 
 // TellOfContacts starts the notices about changes of contacts of which nobody was told. A notice that runs is left alone.
+// They wait in the database while the workers of an earlier version are the current ones, which do not know them.
 func (r *Reconciler) TellOfContacts(ctx context.Context) error {
 	due, err := r.Store.UntoldContactChanges(ctx)
-	if err != nil {
+	if err != nil || len(due) == 0 {
 		return err
 	}
 	starting, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
+	if isCurrent, err := r.isCurrent(starting); err != nil || !isCurrent {
+		return err
+	}
 	var problems []error
 	for _, n := range due {
 		_, err := r.Temporal.ExecuteWorkflow(starting, client.StartWorkflowOptions{
@@ -34,4 +39,16 @@ func (r *Reconciler) TellOfContacts(ctx context.Context) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// isCurrent reports whether the workers that get new workflows are of this process's version, or a later one. A version
+// that an operator named by no number counts as one.
+func (r *Reconciler) isCurrent(ctx context.Context) (bool, error) {
+	d, err := r.Temporal.DescribeTaskQueue(ctx, models.QueueIncidents, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
+	if err != nil {
+		return false, fmt.Errorf("describe task queue %s: %w", models.QueueIncidents, err)
+	}
+	current := d.GetVersioningInfo().GetCurrentDeploymentVersion().GetBuildId()
+	version, err := strconv.Atoi(current)
+	return current != "" && (err != nil || version >= r.Version), nil
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
@@ -55,6 +57,7 @@ const (
 type Temporal interface {
 	desk.Temporal
 	Histories
+	DescribeTaskQueue(ctx context.Context, queue string, kind enumspb.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error)
 	TerminateWorkflow(ctx context.Context, workflowID, runID, reason string, details ...any) error
 }
 
@@ -64,6 +67,8 @@ type Reconciler struct {
 	Temporal  Temporal
 	Log       *slog.Logger
 	Bulletins []Bulletin // how the operator is told of alarms
+	// Version is that of the workers that know every workflow which this process starts.
+	Version int
 
 	holder      uuid.UUID // of the lease; the zero UUID asks for none
 	began       time.Time

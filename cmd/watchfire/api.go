@@ -21,6 +21,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/vendors/mail/sendgrid"
 	"github.com/watchfire-mdr/watchfire/worker"
+	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
 // writeRefusalsEvery is how long a refused request is counted in memory alone.
@@ -68,7 +69,7 @@ func runAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	watch := &reconcile.Reconciler{Store: p.store, Temporal: p.temporal, Log: p.log, Bulletins: bulletins}
+	watch := &reconcile.Reconciler{Store: p.store, Temporal: p.temporal, Log: p.log, Bulletins: bulletins, Version: workflows.Version}
 	var watching sync.WaitGroup
 	watching.Go(func() { watch.Run(ctx) })
 	defer watching.Wait()
