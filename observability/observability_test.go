@@ -139,5 +139,8 @@ func TestOperationsAnswersTheOperator(t *testing.T) {
 		if rec.Code != want {
 			t.Errorf("%s answers %d, want %d", path, rec.Code, want)
 		}
+		if h := rec.Header(); h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %v", path, h)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/gorm"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
@@ -68,6 +69,13 @@ func (s *Store) Use(ctx context.Context, limits ...Limit) error {
 	err = commit(ctx, conn)
 	committed = err == nil
 	return problem("use limits", err)
+}
+
+// DropFullLimits drops what is known of shares that are whole again, which is as if nobody had used them.
+func (s *Store) DropFullLimits(ctx context.Context) error {
+	return s.within(ctx, logins.role(), uuid.Nil, false, func(db *gorm.DB, _ time.Time) error {
+		return problem("drop limits", db.Exec("delete from limits where used_to < now()").Error)
+	})
 }
 
 // tooMany returns the error for limits without a share left, whose rows the transaction holds.

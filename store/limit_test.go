@@ -122,6 +122,31 @@ func TestARefusalUsesNothing(t *testing.T) {
 	}
 }
 
+// Who used nothing lately has no row, and as much as before.
+func TestSharesThatAreWholeLeaveNoRow(t *testing.T) {
+	s, ownerURL := storetest.New(t)
+	for range 10 {
+		if err := s.Use(t.Context(), ten("user", "spent"), ten("user", "whole")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ownerExec(t.Context(), ownerURL, "update limits set used_to = now() - interval '1 second' where key = 'whole'"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DropFullLimits(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if rows := ownerTexts(t, ownerURL, "select key from limits"); fmt.Sprint(rows) != "[spent]" {
+		t.Errorf("rows: %v", rows)
+	}
+	refusal(t, s.Use(t.Context(), ten("user", "spent")))
+	for n := range 11 {
+		if err := s.Use(t.Context(), ten("user", "whole")); (err == nil) != (n < 10) {
+			t.Errorf("use %d: %v", n, err)
+		}
+	}
+}
+
 func BenchmarkUseLimits(b *testing.B) {
 	s, _ := storetest.New(b)
 	limits := []store.Limit{

@@ -81,7 +81,7 @@ func TestGrants(t *testing.T) {
 		where table_schema = 'public' and grantee <> 'postgres' and grantee <> current_user `
 	nothing(t, ownerURL, "everybody may", granted+`and grantee = 'PUBLIC'`)
 	nothing(t, ownerURL, "rows may be removed", granted+`and privilege_type in ('DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES')
-		and not (table_name in ('tokens', 'user_reach') and privilege_type = 'DELETE' and grantee = 'watchfire_auth')
+		and not (table_name in ('tokens', 'user_reach', 'limits') and privilege_type = 'DELETE' and grantee = 'watchfire_auth')
 		and not (table_name in ('channel_codes', 'edr_credentials') and privilege_type = 'DELETE' and grantee = 'watchfire_soc')`) // to revoke them
 	nothing(t, ownerURL, "whole rows may be changed", granted+`and privilege_type = 'UPDATE'`)
 	nothing(t, ownerURL, "an insert-only table may be changed", `select table_name || '.' || column_name || ' ' || grantee

@@ -27,6 +27,9 @@ import (
 // writeRefusalsEvery is how long a refused request is counted in memory alone.
 const writeRefusalsEvery = 10 * time.Second
 
+// dropLimitsEvery is how long a share that is whole again has a row at most.
+const dropLimitsEvery = time.Hour
+
 // runAPI serves people, programs and vendors until ctx ends.
 func runAPI(ctx context.Context) error {
 	p, err := startProcess(ctx, config.API)
@@ -73,6 +76,12 @@ func runAPI(ctx context.Context) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { watch.Run(ctx) })
 	defer watching.Wait()
+	dropped := runEvery(ctx, dropLimitsEvery, func(ctx context.Context) {
+		if err := p.store.DropFullLimits(ctx); err != nil && ctx.Err() == nil {
+			p.log.WarnContext(ctx, "shares that are whole again were not dropped", "error", err.Error())
+		}
+	})
+	defer dropped()
 	written := runEvery(ctx, writeRefusalsEvery, d.WriteRefusals)
 	defer func() {
 		written()

@@ -13,4 +13,4 @@ create unlogged table limits (
 alter table limits enable row level security;
 alter table limits force row level security;
 create policy operation on limits to watchfire_auth using (true) with check (true);
-grant select, insert, update (used_to) on limits to watchfire_auth;
+grant select, insert, update (used_to), delete on limits to watchfire_auth;
