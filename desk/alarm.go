@@ -17,6 +17,6 @@ func (d *Desk) Alarms(ctx context.Context, u models.User, all bool, p PageReques
 	if err != nil {
 		return Page[models.Alarm]{}, err
 	}
-	list, err := d.store.Alarms(ctx, !all, after, p.Limit+1)
+	list, err := d.store.By(u).Alarms(ctx, !all, after, p.Limit+1)
 	return cutPage(list, p.Limit, func(a models.Alarm) string { return store.Cursor{At: a.Since, ID: a.ID.String()}.String() }), err
 }
