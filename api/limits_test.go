@@ -1,11 +1,12 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"github.com/jackc/pgx/v5"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/watchfire-mdr/watchfire/desk/desktest"
 	"github.com/watchfire-mdr/watchfire/models"
@@ -32,6 +34,128 @@ func (w *world) refused(a answer, from, to time.Duration) {
 
 func (w *world) otherPath(rest string) string {
 	return fmt.Sprintf("/api/v1/clients/%d/%s", w.other.Number, rest)
+}
+
+// unlimited lists the operations that are taken from whoever has used up a share, though their methods are those of
+// changes, and why.
+var unlimited = map[string]string{
+	"dry-run-response-authority": "it asks, and changes nothing",
+	"revoke-token":               "a thief of the token uses up its user's share, and the user must be able to end that",
+}
+
+// Beyond a share every operation that changes something is refused, and nothing has happened; after a while the same
+// request is taken. The operations are those of the document, so that a new one is among them.
+func TestNothingIsChangedBeyondAShare(t *testing.T) {
+	w := newWorld(t)
+	known := map[string]bool{}
+	for path, item := range w.doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			known[op.OperationID] = true
+			if method == http.MethodGet || method == http.MethodHead {
+				continue
+			}
+			senders := sendersOf(op.OperationID)
+			if len(senders) == 0 {
+				t.Errorf("%s: the matrix names nobody who may use it", op.OperationID)
+			}
+			for _, who := range senders {
+				w.exhaust(who, op.OperationID, w.example(who, method, path, op))
+			}
+		}
+	}
+	for operation := range unlimited {
+		if !known[operation] {
+			t.Errorf("%s is no operation of the document", operation)
+		}
+	}
+}
+
+// sendersOf names one caller of each side, and a machine, who may use an operation.
+func sendersOf(operation string) (senders []string) {
+	row := strings.Fields(matrix[operation])
+	for _, side := range [][]string{{"analyst", "lead", "operator"}, {"responder", "admin", "viewer"}, {"machine"}} {
+		n := slices.IndexFunc(side, func(who string) bool { return len(row) > 0 && row[slices.Index(callers, who)] == "2" })
+		if n >= 0 {
+			senders = append(senders, side[n])
+		}
+	}
+	return senders
+}
+
+// exhaust sends a request while each share that it has to use is used up, and then once more when all are there again.
+func (w *world) exhaust(who, operation string, r *http.Request) {
+	w.Helper()
+	body, err := io.ReadAll(r.Body)
+	w.ok(err)
+	send := func() answer {
+		again := r.Clone(w.Context())
+		again.Body = io.NopCloser(bytes.NewReader(body))
+		return w.send(again)
+	}
+	for scope, key := range w.sharesOf(who, operation, r) {
+		w.forgetUses()
+		w.owner(fmt.Sprintf("insert into limits (scope, key, used_to) values ('%s', '%s', now() + interval '1 hour')", scope, key))
+		rows, asked := w.rows(), w.asked()
+		a := send()
+		if unlimited[operation] != "" {
+			if a.StatusCode/100 != 2 {
+				w.Errorf("%s by the %s, without a share of the %s: %s", operation, who, scope, a)
+			}
+			return
+		}
+		after, err := strconv.Atoi(a.Header.Get("Retry-After"))
+		if a.StatusCode != http.StatusTooManyRequests || err != nil || after < 1 || after > 3600 {
+			w.Errorf("%s by the %s, without a share of the %s, Retry-After %q: %s", operation, who, scope, a.Header.Get("Retry-After"), a)
+			return
+		}
+		for table, now := range w.rows() {
+			if now != rows[table] {
+				w.Errorf("%s by the %s was refused, and changed rows of %s", operation, who, table)
+			}
+		}
+		if now := w.asked(); now != asked {
+			w.Errorf("%s by the %s was refused, and asked the engine for something", operation, who)
+		}
+	}
+	w.forgetUses()
+	if a := send(); a.StatusCode/100 != 2 {
+		w.Errorf("%s by the %s, with every share: %s", operation, who, a)
+	}
+}
+
+// sharesOf returns the shares that a request has to use, by their scopes: that of its user, of the side of the client
+// that it is about, and of the incident. Alerts have one of their own.
+func (w *world) sharesOf(who, operation string, r *http.Request) map[string]string {
+	w.Helper()
+	u, client := w.users[who], w.acme.ID
+	if who == "machine" {
+		u.ClientID = w.acme.ID
+	}
+	if strings.HasPrefix(operation, "receive-") {
+		side := models.SideSOC
+		if u.ClientID != uuid.Nil {
+			side = models.SideClient
+		}
+		return map[string]string{"alerts": client.String() + " " + string(side)}
+	}
+	shares := map[string]string{"user": u.ID.String()}
+	part := strings.Split(r.URL.Path, "/")
+	side := " " + string(u.Role.Side())
+	switch part[3] {
+	case "clients":
+		if len(part) == 4 { // a new one
+			return shares
+		}
+		w.ok(w.ownerRow("select id from clients where number = $1", part[4]).Scan(&client))
+	case "incidents":
+		if len(part) > 4 {
+			shares["incident"], shares["user in incident"] = part[4]+side, u.ID.String()+" "+part[4]
+		}
+	default:
+		return shares
+	}
+	shares["client"] = client.String() + side
+	return shares
 }
 
 func TestOneTokenCannotMakeContactsWithoutEnd(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -286,6 +288,9 @@ func (w *world) request(who, method, path string, body any) *http.Request {
 	return r
 }
 
+// refusals are the statuses that the document names at each operation that answers with them. Its default is for the rest.
+var refusals = []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests}
+
 // send answers a request and holds every answer of a documented operation against the document.
 func (w *world) send(r *http.Request) answer {
 	w.Helper()
@@ -299,6 +304,9 @@ func (w *world) send(r *http.Request) answer {
 			Status:                 a.StatusCode, Header: a.Header, Options: &openapi3filter.Options{MultiError: true},
 		}
 		in.SetBodyBytes(a.body)
+		if slices.Contains(refusals, a.StatusCode) && route.Operation.Responses.Value(strconv.Itoa(a.StatusCode)) == nil {
+			w.Errorf("%s %s: the document does not say that %s may be answered with %d: %s", r.Method, r.URL.Path, route.Operation.OperationID, a.StatusCode, a)
+		}
 		if err := openapi3filter.ValidateResponse(context.Background(), in); err != nil {
 			w.Errorf("%s %s: the answer does not fit the document: %v\n%s", r.Method, r.URL.Path, err, a)
 		}

@@ -914,6 +914,31 @@ type AlertCreated = ReceivedAlert
 // AlertKnown defines model for AlertKnown.
 type AlertKnown = ReceivedAlert
 
+// Conflict An RFC 9457 problem.
+//
+// Example: {"detail":"The request is not valid.","errors":[{"detail":"must be one of critical, high, medium, low","pointer":"/severity"}],"status":422,"title":"Unprocessable Entity","type":"about:blank"}
+type Conflict = Problem
+
+// Forbidden An RFC 9457 problem.
+//
+// Example: {"detail":"The request is not valid.","errors":[{"detail":"must be one of critical, high, medium, low","pointer":"/severity"}],"status":422,"title":"Unprocessable Entity","type":"about:blank"}
+type Forbidden = Problem
+
+// NotFound An RFC 9457 problem.
+//
+// Example: {"detail":"The request is not valid.","errors":[{"detail":"must be one of critical, high, medium, low","pointer":"/severity"}],"status":422,"title":"Unprocessable Entity","type":"about:blank"}
+type NotFound = Problem
+
+// TooMany An RFC 9457 problem.
+//
+// Example: {"detail":"The request is not valid.","errors":[{"detail":"must be one of critical, high, medium, low","pointer":"/severity"}],"status":422,"title":"Unprocessable Entity","type":"about:blank"}
+type TooMany = Problem
+
+// Unauthorized An RFC 9457 problem.
+//
+// Example: {"detail":"The request is not valid.","errors":[{"detail":"must be one of critical, high, medium, low","pointer":"/severity"}],"status":422,"title":"Unprocessable Entity","type":"about:blank"}
+type Unauthorized = Problem
+
 // ListAlertsParams defines parameters for ListAlerts.
 type ListAlertsParams struct {
 	// State Only alerts in this state.
