@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -21,13 +22,21 @@ func TestWhoMayApproveIsSaidByTheStoreAsItIsNow(t *testing.T) {
 	o.ok(err)
 	analyst := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
 	colleague := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
-	call := notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 1, 1, contact.ID)
-	for _, key := range []notify.Key{notify.KeyAcknowledge, notify.KeyDeny, notify.KeyHeard} {
-		o.as(store.Hooks, func(tx *store.Tx) error {
-			return tx.SaveStatement(store.Statement{Effect: call.Key, Key: key, Incident: ref, Contact: contact.ID, Seq: 1, At: o.now})
+	answers := func(round int, at time.Time, keys ...notify.Key) {
+		call := notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, round, 1, contact.ID)
+		o.as(store.Worker, func(tx *store.Tx) error {
+			_, err := tx.Intend(call, at)
+			return err
 		})
+		for _, key := range keys {
+			o.as(store.Hooks, func(tx *store.Tx) error {
+				return tx.SaveStatement(store.Statement{Effect: call.Key, Key: key, Incident: ref, Contact: contact.ID, Seq: 1, At: at})
+			})
+		}
 	}
+	answers(1, o.now, notify.KeyAcknowledge, notify.KeyDeny, notify.KeyHeard)
 	const none, made = "no admin of the client lets this contact, as they are reached now, approve", "whoever asked for this made, changed or verified the contact"
+	const elsewhere = "the call went where the contact is not reached any more"
 	const disabled, colleagues = "the contact is a user of the client who is disabled", "the contact is a user of the SOC"
 	wants := func(when string, by models.Actor, want string) {
 		t.Helper()
@@ -41,7 +50,7 @@ func TestWhoMayApproveIsSaidByTheStoreAsItIsNow(t *testing.T) {
 			ClientID: client, Reference: ref, Severity: models.SeverityCritical, At: o.now, Approval: true, AskedBy: &by,
 		})
 		o.ok(err)
-		if called := len(plan.Calls) == 1; called != (want == "") {
+		if called := len(plan.Calls) == 1; called != (want == "" || want == elsewhere) {
 			t.Errorf("%s: called %+v", when, plan.Calls)
 		}
 		if in.Key = notify.KeyDeny; by.ID == analyst.ID {
@@ -52,12 +61,13 @@ func TestWhoMayApproveIsSaidByTheStoreAsItIsNow(t *testing.T) {
 			}
 		}
 	}
-	confirm := func() {
+	confirmAt := func(at time.Time) {
 		o.as(store.Portal, func(tx *store.Tx) error {
-			_, err := tx.ConfirmApprover(contact.ID, admin.ID, "", o.now)
+			_, err := tx.ConfirmApprover(contact.ID, admin.ID, "", at)
 			return err
 		})
 	}
+	confirm := func() { confirmAt(o.now) }
 	noted := func(operation string, by models.Actor, fields ...string) {
 		o.as(store.SOC, func(tx *store.Tx) error {
 			return tx.AppendAudit(models.AuditEntry{At: o.now, By: uuid.MustParse(by.ID), Side: models.SideSOC, Operation: operation, Subject: contact.ID.String(), Fields: fields})
@@ -93,6 +103,14 @@ func TestWhoMayApproveIsSaidByTheStoreAsItIsNow(t *testing.T) {
 	})
 	wants("revoked", analyst, none)
 	confirm()
+	later := o.now.Add(time.Minute)
+	confirmAt(later)
+	wants("confirmed anew during the call", analyst, "")
+	change("+12025550193")
+	confirmAt(later)
+	wants("another number, confirmed during the call", analyst, elsewhere)
+	answers(2, later, notify.KeyAcknowledge)
+	wants("called there", analyst, "")
 	for operation, fields := range map[string][]string{
 		"create-contact": {"name", "phone"}, "update-contact": {"name", "phone"}, "confirm-channel": {"verified/voice"}, "verify-channel": {"voice"},
 	} {

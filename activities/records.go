@@ -396,8 +396,10 @@ func (r *Records) FindStatement(ctx context.Context, in StatementInput) (found S
 		if err != nil {
 			return err
 		}
+		var calls []string
 		for _, s := range said {
 			if in.isSaidIn(s) {
+				calls = append(calls, s.Effect)
 				found.Known, found.Seq, found.About = true, max(found.Seq, s.Seq), max(found.About, in.About(s.Effect))
 			}
 		}
@@ -419,6 +421,13 @@ func (r *Records) FindStatement(ctx context.Context, in StatementInput) (found S
 				return err
 			}
 			found.Refused = why[c.ID]
+			was, err := tx.WasApproverWhenCalled(c.ID, calls)
+			if err != nil {
+				return err
+			}
+			if found.Refused == "" && !was {
+				found.Refused = "the call went where the contact is not reached any more"
+			}
 		}
 		return nil
 	})

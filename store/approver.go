@@ -88,6 +88,20 @@ func (r seenContactRow) model() models.Contact {
 	return c
 }
 
+// WasApproverWhenCalled reports whether an admin of the client had said, before one of some calls to a contact began, that
+// the contact approves where they are reached now. A call to a number of before is answered by whoever has that.
+func (tx *Tx) WasApproverWhenCalled(contact uuid.UUID, calls []string) (was bool, err error) {
+	if err := tx.needsClient(); err != nil {
+		return false, err
+	}
+	err = tx.db.Raw(`select exists (select from approvers a
+			join contacts c on c.client_id = a.client_id and c.id = a.contact_id and c.address_version = a.address_version
+			join effects e on e.client_id = a.client_id and e.contact_id = a.contact_id and e.planned_at >= a.at
+			where a.client_id = ? and a.contact_id = ? and a.confirmed and e.key in ?)`,
+		tx.client, contact, calls).Scan(&was).Error
+	return was, problem("find where a contact was called", err)
+}
+
 // ContactsMadeBy returns the contacts whom a user of the SOC made, whose number or address they changed, or whose channel
 // they verified, as the audit log has it: they answer nothing that this user asks. Nobody else has such contacts.
 func (tx *Tx) ContactsMadeBy(by models.Actor) (map[uuid.UUID]bool, error) {

@@ -203,6 +203,21 @@ func TestTheSOCIsToldWhenTwoMustAgreeAndNobodyCanBeToldApart(t *testing.T) {
 	}
 }
 
+// Whoever asks for a release agrees with it, and does not agree once more on a phone of theirs.
+func TestWhoeverAskedForAReleaseIsNoSecondPersonOnThePhone(t *testing.T) {
+	s := newStory(t)
+	s.answers = s.presses("1")
+	s.needsTwo("Responder+phone@acme.example", "max@acme.example", "eva@acme.example") // the first is the responder
+	s.containedBy(time.Hour)
+	s.run(models.SeverityMedium)
+	if got, want := s.calledAbout("a1"), []uuid.UUID{first, ciso}; !slices.Equal(got, want) {
+		t.Errorf("about the isolation %v were called, want %v", got, want)
+	}
+	if got, want := s.calledAbout("a2"), []uuid.UUID{ciso}; !slices.Equal(got, want) || len(s.rejections()) != 0 || len(s.edr) != 2 {
+		t.Errorf("about the release %v were called, want %v; rejected %v, asked of the EDR: %v", got, want, s.rejections(), s.edr)
+	}
+}
+
 func TestAnApproverIsCalledWhenTheTaskIsDone(t *testing.T) {
 	s := newStory(t)
 	confirmed := s.directory

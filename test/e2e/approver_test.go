@@ -17,16 +17,14 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
-// addOwnPhone lets the analyst add a contact with an own phone, verify it, and become the first to be called.
-func (s *scene) addOwnPhone() (c models.Contact) {
+// addPhone lets the analyst add a contact with a phone, which the analyst verifies. The first one is called before all
+// others.
+func (s *scene) addPhone(email string) (c models.Contact) {
 	s.t.Helper()
-	phone := fmt.Sprintf("+49151%08d", s.number)
+	phone := fmt.Sprintf("+49151%07d%d", s.number, len(s.contacts))
 	s.steer("twilio", "personas", map[string]any{"personas": map[string]string{phone: "silent"}})
 	path := s.clientPath("/contacts")
-	s.post(s.analyst, path, map[string]any{
-		"name": "Third", "language": "en", "order": 0, "phone": phone,
-		"severities": models.Severities(), "channels": []models.Channel{models.ChannelVoice},
-	}, &c)
+	s.post(s.analyst, path, ownPhone(phone, email, len(s.contacts)), &c)
 	path += "/" + c.ID.String()
 	s.post(s.analyst, path+"/verify-channel", map[string]any{"channel": models.ChannelVoice}, nil)
 	var code string
@@ -35,10 +33,25 @@ func (s *scene) addOwnPhone() (c models.Contact) {
 		return code != "", nil
 	})
 	if status := s.post(s.analyst, path+"/confirm-channel", map[string]any{"channel": models.ChannelVoice, "code": code}, &c); status != http.StatusOK {
-		s.t.Fatalf("the analyst's own phone is not verified: %d", status)
+		s.t.Fatalf("the phone is not verified: %d", status)
 	}
 	s.contacts = append(s.contacts, c)
+	s.await("the call with the code to be over", func() (bool, error) { return !s.isBeingCalled(len(s.contacts) - 1), nil })
 	return c
+}
+
+// ownPhone is the n-th contact of a client whose first two are seeded.
+func ownPhone(phone, email string, n int) map[string]any {
+	return map[string]any{
+		"name": fmt.Sprintf("Contact %d", n+1), "language": "en", "order": n - 2, "phone": phone, "email": email,
+		"severities": models.Severities(), "channels": []models.Channel{models.ChannelVoice},
+	}
+}
+
+// confirmApprover lets the client's admin confirm a contact as approver.
+func (s *scene) confirmApprover(c models.Contact) {
+	s.t.Helper()
+	s.post(s.admin, s.clientPath("/contacts/"+c.ID.String()+"/confirm-approver"), map[string]any{"phone": c.Phone, "email": c.Email}, nil)
 }
 
 // presses lets the person at the other end of a call press a key, as the carrier reports it.
@@ -68,7 +81,7 @@ func (s *scene) presses(c call, query, digit string) {
 func TestAnAnalystsOwnPhoneApprovesNothing(t *testing.T) {
 	s := newClientScene(t, func(*models.Policy) {})
 	s.signAuthority(authority.DecideAsk)
-	own := s.addOwnPhone()
+	own := s.addPhone(fmt.Sprintf("third@client%d.example", s.number))
 	mine := len(s.contacts) - 1
 	path := s.clientPath("/contacts/" + own.ID.String())
 	began := len(s.callsTo(mine))
@@ -76,7 +89,7 @@ func TestAnAnalystsOwnPhoneApprovesNothing(t *testing.T) {
 
 	s.askAboutIsolation()
 	s.until("a task that nobody may approve", noApprover)
-	s.post(s.admin, path+"/confirm-approver", map[string]any{"phone": own.Phone, "email": own.Email}, nil)
+	s.confirmApprover(own)
 	s.send(s.analyst, &incident.CompleteTask{Task: openTasks(s.current(), incident.TaskNoApprover)[0].ID})
 	s.until("the same task again", noApprover)
 	if n := len(s.callsTo(mine)); n != began {
@@ -107,5 +120,65 @@ func TestAnAnalystsOwnPhoneApprovesNothing(t *testing.T) {
 	}
 	if got := s.actions(); len(got) != 0 {
 		t.Errorf("the EDR carried out %v", got)
+	}
+}
+
+// What happens to an approver who has picked up, before they press 1 and 1: the keys approve nothing, which the incident's
+// events say, and the next approver is called.
+func TestAnApproverWhoLosesTheRightDuringTheCallApprovesNothing(t *testing.T) {
+	for name, c := range byName(map[string]struct {
+		happens func(*scene, models.Contact)
+		reason  string
+	}{
+		"is disabled as a user": {func(s *scene, _ models.Contact) { s.disableResponder() }, "disabled"},
+		"is reached at another number, which the admin confirms": {func(s *scene, c models.Contact) {
+			phone := c.Phone[:len(c.Phone)-1] + "9"
+			if err := s.admin.Put(s.t.Context(), s.clientPath("/contacts/"+c.ID.String()), ownPhone(phone, c.Email, 2), &c); err != nil {
+				s.t.Fatal(err)
+			}
+			s.confirmApprover(c)
+		}, "not reached any more"},
+	}) {
+		t.Run(name, func(t *testing.T) {
+			s := newClientScene(t, func(*models.Policy) {})
+			s.signAuthority(authority.DecideAsk)
+			first := s.addPhone(fmt.Sprintf("responder@client%d.example", s.number))
+			second := s.addPhone(fmt.Sprintf("second@client%d.example", s.number))
+			s.confirmApprover(first)
+			s.confirmApprover(second)
+			s.setPhonePersonas("no_answer", "no_answer", "approves", "approves")
+			s.open(models.SeverityMedium)
+			s.assess()
+			s.publish()
+			s.faults("twilio", rule{Op: "voice", Kind: "delay", DelayMS: 12_000, Times: 1}) // they have picked up and hear nothing yet
+			verified := len(s.callsTo(2))
+			s.send(s.lead, &incident.Isolate{Hostname: s.host, Reason: "Files are being encrypted."})
+			s.await("the approver to pick up", func() (bool, error) {
+				calls := s.callsTo(2)[verified:]
+				return len(calls) == 1 && calls[0].Answered != nil, nil
+			})
+			c.happens(s, first)
+			if keys := s.callsTo(2)[verified].Keys; len(keys) != 0 {
+				t.Fatalf("%v were pressed before", keys)
+			}
+			s.awaitContainment(incident.ContainmentContained)
+			var refused []string
+			for _, d := range eventsOf[*incident.CommandRejected](s) {
+				if d.Command == "approve" && d.By == models.ContactActor(first.ID) {
+					refused = append(refused, d.Reason)
+				}
+			}
+			if len(refused) != 1 || !strings.Contains(refused[0], c.reason) {
+				t.Errorf("refused are the first one's approvals %q, want one because the contact is %s", refused, c.reason)
+			}
+			given := s.current().Endpoints[0].Approval.Given
+			if len(given) != 1 || given[0].By != models.ContactActor(second.ID) {
+				t.Errorf("the approval is of %+v, want it of the second alone", given)
+			}
+			if keys := s.callsTo(2)[verified].Keys; len(keys) != 2 {
+				t.Errorf("the first pressed %v, want 1 and 1", keys)
+			}
+			s.wantActions("contain")
+		})
 	}
 }
