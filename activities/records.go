@@ -118,6 +118,7 @@ type PlanInput struct {
 	Waiting      []notify.Notification // the contact of one of these gets no second message over its channel
 	Approval     bool                  // the calls are about an approval
 	AskedBy      *models.Actor         `json:",omitempty"` // see notify.ApprovalCall
+	Persons      int                   `json:",omitempty"` // how many must agree
 	KeepTold     bool                  // who was told of the incident stays told
 	AlsoTold     []uuid.UUID           `json:",omitempty"` // contacts who are being told, whom the ledger may not have yet
 }
@@ -177,7 +178,7 @@ func (in PlanInput) planIn(d notify.Directory, except map[uuid.UUID]bool, told f
 	plan = d.Plan(in.Severity, in.At, all...)
 	switch {
 	case in.Approval && in.AskedBy != nil:
-		plan.Calls = d.CallableApprovers(except, in.Severity, in.At, all...)
+		plan.Calls = d.CallableApprovers(except, in.Persons, in.Severity, in.At, all...)
 	case in.Approval:
 		plan.Calls = d.Callable(in.Severity, in.At, all...)
 	}

@@ -138,7 +138,7 @@ func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authorit
 			return err
 		}
 		if ruling = a.Evaluate(r, directory.Zone, directory.Business); ruling.Decision.Asks() {
-			approvers = notify.People(directory.CallableApprovers(nil, r.Severity, r.At), ruling.Persons)
+			approvers = notify.People(directory.CallableApprovers(nil, ruling.Persons, r.Severity, r.At), ruling.Persons)
 		}
 		return nil
 	})

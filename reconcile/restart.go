@@ -257,8 +257,9 @@ func (p *pass) restartApprovalCalls(ctx context.Context, i incident.Incident, e 
 	if err != nil {
 		return err
 	}
-	calls := l.Directory.CallableApprovers(made, l.Incident.PublishedSeverity, l.ReadAt, l.ToldContacts()...)
-	if len(calls) == 0 {
+	calls := l.Directory.CallableApprovers(made, now.Approval.Ruling.Persons, l.Incident.PublishedSeverity, l.ReadAt, l.ToldContacts()...)
+	round := l.Incident.CallsAbout(*now, l.Policy, calls)
+	if len(round.Calls) == 0 {
 		return nil
 	}
 	if err := p.requireLease(ctx); err != nil {
@@ -266,7 +267,6 @@ func (p *pass) restartApprovalCalls(ctx context.Context, i incident.Incident, e 
 	}
 	a := now.Approval
 	id := i.Reference.ApprovalWorkflowID(a.ID, a.Asked)
-	round := l.Incident.CallsAbout(*now, l.Policy, calls)
 	round.Approval.AskedBy = &now.RequestedBy
 	err = p.startChild(ctx, id, string(i.Reference)+" · calls about approval "+a.ID, models.CallRoundWorkflow, round)
 	if err != nil {

@@ -174,7 +174,7 @@ func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval stri
 func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval string, round int) bool {
 	i := w.state.Incident
 	by := w.askedBy(w.openApproval(approval))
-	p, err := w.plan(ctx, planInput{At: workflow.Now(ctx), Approval: true, AskedBy: by})
+	p, err := w.plan(ctx, planInput{At: workflow.Now(ctx), Approval: true, AskedBy: by, Persons: personsFor(w.openApproval(approval))})
 	e := w.openApproval(approval)
 	if err != nil || e == nil {
 		return false
@@ -203,6 +203,14 @@ func (w *incidentWorkflow) askedBy(e *incident.Endpoint) *models.Actor {
 	}
 	by := e.RequestedBy
 	return &by
+}
+
+// personsFor returns how many persons must agree to what is to be approved on an endpoint, 0 for none.
+func personsFor(e *incident.Endpoint) int {
+	if e == nil {
+		return 0
+	}
+	return e.Approval.Ruling.Persons
 }
 
 // handlePhoneConsent takes a contact's key press about an approval, or the report that the calls have ended.
@@ -313,7 +321,7 @@ func (w *incidentWorkflow) askAgainAt(ctx workflow.Context, e incident.Endpoint)
 // firstReachable returns when the first contact can be reached about an approval that is asked for at a moment. It
 // returns that moment itself when nobody ever can be.
 func (w *incidentWorkflow) firstReachable(ctx workflow.Context, e incident.Endpoint, at time.Time) (time.Time, error) {
-	p, err := w.plan(ctx, planInput{At: at, Approval: true, AskedBy: w.askedBy(&e)})
+	p, err := w.plan(ctx, planInput{At: at, Approval: true, AskedBy: w.askedBy(&e), Persons: personsFor(&e)})
 	if err != nil || len(p.Calls) > 0 || len(p.Messages) == 0 {
 		return at, err
 	}

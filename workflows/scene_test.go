@@ -209,7 +209,7 @@ func (s *story) world() {
 		if in.Approval {
 			p.Calls = s.directory.Callable(in.Severity, in.At, told...)
 			if in.AskedBy != nil {
-				p.Calls = s.directory.CallableApprovers(s.madeBy(*in.AskedBy), in.Severity, in.At, told...)
+				p.Calls = s.directory.CallableApprovers(s.madeBy(*in.AskedBy), in.Persons, in.Severity, in.At, told...)
 			}
 		}
 		return p, nil

@@ -146,15 +146,21 @@ func (d Directory) callableOf(s models.Severity, at time.Time, toCall func(model
 }
 
 // CallableApprovers returns those of Callable whom an admin of the client let approve on the phone, but for those of except;
-// when that is nobody, every such contact who can be called at that moment: a question always has a recipient. A number
-// that approvers share with others is theirs.
-func (d Directory) CallableApprovers(except map[uuid.UUID]bool, s models.Severity, at time.Time, told ...uuid.UUID) []Recipient {
+// when those are fewer persons than must agree, behind them every other such contact who can be called at that moment: a
+// question always has a recipient. A number that approvers share with others is theirs.
+func (d Directory) CallableApprovers(except map[uuid.UUID]bool, persons int, s models.Severity, at time.Time, told ...uuid.UUID) []Recipient {
 	toTell, _ := d.audience(s, told)
 	approvers := d.Approvers(except)
-	if calls := approvers.callableOf(s, at, toTell); len(calls) > 0 {
+	calls := approvers.callableOf(s, at, toTell)
+	if People(calls, persons) >= max(persons, 1) {
 		return calls
 	}
-	return approvers.callableOf(s, at, func(models.Contact) bool { return true })
+	for _, r := range approvers.callableOf(s, at, func(models.Contact) bool { return true }) {
+		if !slices.ContainsFunc(calls, func(c Recipient) bool { return c.Contact == r.Contact }) {
+			calls = append(calls, r)
+		}
+	}
+	return calls
 }
 
 // People counts those of some recipients whose consent counts where so many persons must agree: where that is more than

@@ -299,17 +299,19 @@ func TestApproversAreCalledWhoAreTold(t *testing.T) {
 	d := notify.Directory{Zone: time.UTC, Contacts: []models.Contact{desk, same, low}}
 	at := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
-		except map[uuid.UUID]bool
-		told   []uuid.UUID
-		want   []uuid.UUID
+		except  map[uuid.UUID]bool
+		told    []uuid.UUID
+		want    []uuid.UUID
+		persons int
 	}{
-		"whose rule matches, though the number is another's, too": {nil, nil, []uuid.UUID{same.ID}},
-		"who was told": {nil, []uuid.UUID{low.ID}, []uuid.UUID{same.ID, low.ID}},
-		"whoever may, when nobody of those told may": {map[uuid.UUID]bool{same.ID: true}, nil, []uuid.UUID{low.ID}},
-		"not whom the one who asks has a hand in":    {map[uuid.UUID]bool{same.ID: true, low.ID: true}, []uuid.UUID{low.ID}, nil},
+		"whose rule matches, though the number is another's, too": {nil, nil, []uuid.UUID{same.ID}, 1},
+		"who was told": {nil, []uuid.UUID{low.ID}, []uuid.UUID{same.ID, low.ID}, 1},
+		"whoever may, when nobody of those told may":          {map[uuid.UUID]bool{same.ID: true}, nil, []uuid.UUID{low.ID}, 1},
+		"not whom the one who asks has a hand in":             {map[uuid.UUID]bool{same.ID: true, low.ID: true}, []uuid.UUID{low.ID}, nil, 1},
+		"whoever may, behind those told, when two must agree": {nil, nil, []uuid.UUID{same.ID, low.ID}, 2},
 	} {
 		var got []uuid.UUID
-		for _, r := range d.CallableApprovers(c.except, models.SeverityCritical, at, c.told...) {
+		for _, r := range d.CallableApprovers(c.except, c.persons, models.SeverityCritical, at, c.told...) {
 			got = append(got, r.Contact)
 		}
 		if !slices.Equal(got, c.want) {
