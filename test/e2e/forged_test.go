@@ -3,6 +3,7 @@ package e2e
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -222,4 +223,51 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 		t.Errorf("phase %s", i.Phase)
 	}
 	s.closeIncident()
+}
+
+// A contact said yes to an isolation once. Whoever reaches Temporal, with the provider's keys, says it again when the same
+// device is to be isolated anew: to the incident, and to the calls about it.
+func TestAContactsWordCountsForItsQuestionOnly(t *testing.T) {
+	s := newScene(t, 2)
+	defer s.signAuthority(authority.DecideAuto)
+	s.signAuthority(authority.DecideAsk)
+	s.setPhonePersonas("approves", "no_answer", "no_answer")
+	s.open(models.SeverityMedium)
+	s.assess()
+	s.publish()
+	s.isolate()
+	s.awaitContainment(incident.ContainmentContained)
+	s.settleAndRelease()
+	s.ringFor(10 * time.Minute) // of simulated time
+	s.setPhonePersonas("no_answer", "no_answer", "no_answer")
+	s.send(s.analyst, &incident.Isolate{Hostname: s.host, Reason: "It is back."})
+	s.awaitQuestion("a3")
+	began := len(s.callsTo(0))
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
+
+	c, contact := temporal(t), s.contacts[0].ID
+	again := notify.KeyPress{
+		Contact: contact, Digit: notify.KeyAcknowledge,
+		Effect: notify.ApprovalCallEffect(s.ref, uuid.Nil, notify.ApprovalCall{ID: "a3"}, 1, 1, contact).Key,
+	}
+	err := errors.Join(
+		c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a3", Contact: contact, Granted: true}),
+		c.SignalWorkflow(t.Context(), s.ref.ApprovalWorkflowID("a3", 1), "", models.SignalKeyPress, again))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func() (n int) {
+		for _, r := range eventsOf[*incident.CommandRejected](s) {
+			if r.By == models.ContactActor(contact) {
+				n++
+			}
+		}
+		return n
+	}
+	s.await("both refusals", func() (bool, error) { return refused() == 2, nil })
+	if a := s.current().Endpoints[0].Approval; !a.IsAnswerable() || len(a.Given) != 0 || len(s.callsTo(0)) != began+1 {
+		t.Errorf("the approval is %+v, and the contact was called %d times", a, len(s.callsTo(0))-began)
+	}
+	s.send(s.responder, &incident.Deny{Approval: "a3", Reason: "It is a new one."})
+	s.wantActions("contain", "lift_containment")
 }
