@@ -158,11 +158,16 @@ func (w *world) sharesOf(who, operation string, r *http.Request) map[string]stri
 	return shares
 }
 
+// nthAda is a contact whom nobody reaches as another one.
+func nthAda(n int) map[string]any {
+	return ada(map[string]any{"email": fmt.Sprintf("ada%d@acme.example", n), "phone": fmt.Sprintf("+49151000%05d", n)})
+}
+
 func TestOneTokenCannotMakeContactsWithoutEnd(t *testing.T) {
 	w := newWorld(t)
 	made := 0
 	for n := range 183 {
-		a := w.post([]string{"analyst", "lead"}[n%2], w.clientPath("contacts"), ada(nil))
+		a := w.post([]string{"analyst", "lead"}[n%2], w.clientPath("contacts"), nthAda(n))
 		if a.StatusCode != http.StatusCreated {
 			w.refused(a, time.Second, 5*time.Second)
 			break
@@ -180,6 +185,28 @@ func TestOneTokenCannotMakeContactsWithoutEnd(t *testing.T) {
 	w.refused(w.remove("operator", w.clientPath("contacts/"+first)), time.Second, 5*time.Second)
 	w.must(http.StatusCreated, w.post("analyst", w.otherPath("contacts"), ada(nil)))
 	w.incident() // and everything else goes on
+}
+
+// Each change is told to the old and the new address, so whoever writes a stranger's number into contacts again and again
+// sends them texts. It ends after twenty; taking the contact away does not wait.
+func TestOneAddressIsToldOfFewChanges(t *testing.T) {
+	w := newWorld(t)
+	contact := w.clientPath("contacts", w.contact().String())
+	changed := 0
+	for n := range 100 {
+		phone := []string{"+4915100000777", fmt.Sprintf("+49151000%05d", n)}[n%2]
+		a := w.put("admin", contact, ada(map[string]any{"phone": phone, "email": fmt.Sprintf("ada%d@acme.example", n)}))
+		if a.StatusCode != http.StatusOK {
+			w.refused(a, 59*time.Minute, time.Hour)
+			break
+		}
+		changed++
+	}
+	if told := w.count(`select count(*) from contact_changes where before->>'phone' = '+4915100000777' or after->>'phone' = '+4915100000777'`); changed != 20 || told != 20 {
+		t.Errorf("%d changes, the number would be told of %d", changed, told)
+	}
+	w.must(http.StatusOK, w.put("lead", contact, ada(nil))) // the SOC has a share of its own
+	w.must(http.StatusNoContent, w.remove("admin", contact))
 }
 
 func TestOnePhoneGetsFewCodesAndTestMessages(t *testing.T) {
@@ -353,7 +380,7 @@ func TestLimitsHoldOverTwoProcesses(t *testing.T) {
 	}
 	contacts, drills := 0, 0
 	for n := range 90 {
-		if send(n, func() answer { return w.post("analyst", w.clientPath("contacts"), ada(nil)) }).StatusCode == http.StatusCreated {
+		if send(n, func() answer { return w.post("analyst", w.clientPath("contacts"), nthAda(n)) }).StatusCode == http.StatusCreated {
 			contacts++
 		}
 		if send(n, func() answer { return w.startDrill("lead", w.newKey(), models.ExerciseSimulatedFireDrill) }).StatusCode == http.StatusCreated {

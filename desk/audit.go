@@ -26,11 +26,11 @@ func (d *Desk) AuditLog(ctx context.Context, u models.User, number int, p PageRe
 
 // changeSettings runs fn, which changes the settings of the client with a number, in a transaction of inClient. Changes
 // of one client wait for each other. The audit log gets the subject and the fields that fn returns; without fields it
-// gets no entry, because nothing was changed. TooMany: a share of the user or the client is used up.
+// gets no entry, because nothing was changed. TooMany: a share of the user or the client, or one of more, is used up.
 func (d *Desk) changeSettings(ctx context.Context, u models.User, number int, operation string,
-	fn func(*store.Tx) (subject string, fields []string, err error),
+	fn func(*store.Tx) (subject string, fields []string, err error), more ...store.Limit,
 ) error {
-	if err := d.use(ctx, u, number, operation); err != nil {
+	if err := d.use(ctx, u, number, operation, more...); err != nil {
 		return err
 	}
 	return d.inClient(ctx, u, number)(func(tx *store.Tx) error {

@@ -44,7 +44,7 @@ func (d *Desk) CreateContact(ctx context.Context, u models.User, number int, c m
 			return "", nil, err
 		}
 		return made.ID.String(), fields, tellOfContact(tx, u, "create-contact", models.Contact{}, made, fields)
-	})
+	}, limitsOfTold(u, number, c)...)
 	return made, err
 }
 
@@ -59,11 +59,15 @@ func (d *Desk) UpdateContact(ctx context.Context, u models.User, number int, c m
 	if err != nil {
 		return models.Contact{}, err
 	}
+	before, err := store.Run(d.inClient(ctx, u, number), func(tx *store.Tx) (models.Contact, error) { return tx.Contact(c.ID) })
+	if err != nil {
+		return models.Contact{}, err
+	}
 	var now models.Contact
 	err = d.changeContact(ctx, u, number, "update-contact", c.ID, func(tx *store.Tx) (err error) {
 		now, err = tx.UpdateContact(c)
 		return err
-	})
+	}, limitsOfTold(u, number, before, c)...)
 	return now, err
 }
 
@@ -78,7 +82,7 @@ func (d *Desk) RemoveContact(ctx context.Context, u models.User, number int, id 
 
 // changeContact runs fn, which changes one contact of the client with a number, and adds the changed fields to the
 // audit log. NotFound: the client has no such contact.
-func (d *Desk) changeContact(ctx context.Context, u models.User, number int, operation string, id uuid.UUID, fn func(*store.Tx) error) error {
+func (d *Desk) changeContact(ctx context.Context, u models.User, number int, operation string, id uuid.UUID, fn func(*store.Tx) error, more ...store.Limit) error {
 	return d.changeSettings(ctx, u, number, operation, func(tx *store.Tx) (string, []string, error) {
 		before, err := tx.Contact(id)
 		if err == nil {
@@ -96,7 +100,7 @@ func (d *Desk) changeContact(ctx context.Context, u models.User, number int, ope
 			return "", nil, err
 		}
 		return id.String(), fields, tellOfContact(tx, u, operation, before, after, fields)
-	})
+	}, more...)
 }
 
 // tellOfContact keeps the change of a contact, so that the client's admins and the contact are told of it.

@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -52,6 +53,9 @@ var (
 	ofAddress = share{6, 6 * time.Hour}
 )
 
+// ofTold is the share of each side of a client in what tells one number or mail address that a contact was changed.
+var ofTold = share{20, time.Hour}
+
 // ofAlerts is a client's share in alerts, and apart from it that of the SOC's engines about the client. An engine that was cut off sends thousands at once when it is back.
 var ofAlerts = share{5000, time.Second / 200}
 
@@ -61,6 +65,23 @@ func (s share) limit(scope, key, words string) store.Limit {
 
 func (s share) limitOf(u models.User) store.Limit {
 	return s.limit("user", u.ID.String(), "you send too many requests")
+}
+
+// limitsOfTold holds the shares in telling the addresses of contacts of the client with a number that they were changed.
+// Taking a contact or an approver away has none: whoever has used them up keeps nobody from that.
+func limitsOfTold(u models.User, number int, contacts ...models.Contact) (limits []store.Limit) {
+	told := map[string]bool{}
+	for _, c := range contacts {
+		told[models.PersonOf(c.Email)] = c.Email != ""
+		told[c.Phone] = c.Phone != ""
+	}
+	for a, is := range told {
+		if is {
+			limits = append(limits, ofTold.limit("told", hashParts(strconv.Itoa(number), string(u.Role.Side()), a),
+				"contacts with this number or mail address were changed too often"))
+		}
+	}
+	return limits
 }
 
 // clientOf returns the id of the client with a number, for a user of a client always that of their own. NotFound: the
