@@ -88,7 +88,7 @@ restore-proof: setup ## the drill, and that it fails where it should
 nightly: chaos chaos-oracle upgrade-proof restore-proof gates-proof ## what takes too long for every change
 
 .PHONY: check
-check: format names leaks vet generated modules lint workflows vuln ## everything short of the tests: format, retired names, secrets, vet, generated code, modules, lint, workflowcheck, vulnerabilities
+check: format names leaks vet generated modules bom lint workflows vuln ## everything short of the tests: format, retired names, secrets, vet, generated code, modules, licences, lint, workflowcheck, vulnerabilities
 
 .PHONY: generate
 generate: ## write the generated code again
@@ -124,6 +124,11 @@ modules: ## fail when go.mod or go.sum is not tidy or a module was tampered with
 	$(GO) mod verify
 	$(GO) mod tidy -diff
 	cd $(SERVER) && $(GO) mod verify && $(GO) mod tidy -diff
+
+.PHONY: bom
+bom: ## write what the binary is made of to out/bom; fail on a module without a licence
+	CGO_ENABLED=0 $(GO) build -trimpath -o out/bom/watchfire ./cmd/watchfire
+	tools/bom.sh out/bom/watchfire out/bom
 
 .PHONY: lint
 lint: ## golangci-lint, with the import rules between the rooms; its first build takes minutes

@@ -147,6 +147,19 @@ func TestComposeMountsExist(t *testing.T) {
 	}
 }
 
+// Whoever has the image has the licences of what is in it, and the list of that.
+func TestTheImageSaysWhatItIsMadeOf(t *testing.T) {
+	image, err := os.ReadFile("../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"RUN tools/bom.sh /watchfire /bom\n", "COPY --from=build /bom /src/LICENSE /src/NOTICE /licences/\n"} {
+		if !strings.Contains(string(image), line) {
+			t.Errorf("the Dockerfile lacks %q", line)
+		}
+	}
+}
+
 func TestComposeHoldsNoSecrets(t *testing.T) {
 	secret := regexp.MustCompile(`(PASSWORD|PWD|TOKEN|SECRET|KEY|DATABASE_URL|OWNER_URL|SID)$`)
 	fromEnvironment := regexp.MustCompile(`^\$\{[A-Z_]+:(\?[^}]+|-)\}$`)

@@ -8,13 +8,17 @@ import (
 // label are the characters of a part of a name: names may hold accents, emoji and joiners.
 const label = `[\pL\pM\pN\p{So}\x{200C}\x{200D}_-]`
 
+// dot are the full stops that IDNA takes for the dot between two labels (RFC 3490, section 3.1).
+const dot = `[.\x{3002}\x{FF0E}\x{FF61}]`
+
 var (
+	dots   = regexp.MustCompile(dot)
 	web    = regexp.MustCompile(`(?i)\b(h)(tt)(ps?)(:)`)
 	scheme = regexp.MustCompile(`[\pL\pN+._-]*://`)
 	script = regexp.MustCompile(`(?i)\b(javascript|vbscript|data|file)(\s*):`) // run or open something without ://
-	share  = regexp.MustCompile(`(\[?)(\\{2,})(\]?)`)                          // \\host\share: opening it gives away a password's hash
-	dotted = regexp.MustCompile(label + `+(?:\.` + label + `+)+`)
-	mailTo = regexp.MustCompile(`([\pL\pN._%+-])@([\pL\pN-]+(?:\[?\.\]?))`)
+	share  = regexp.MustCompile(`(\[?)([\\\x{FF3C}]{2,})(\]?)`)                // \\host\share: opening it gives away a password's hash
+	dotted = regexp.MustCompile(label + `+(?:` + dot + label + `+)+`)
+	mailTo = regexp.MustCompile(`([\pL\pN._%+-])@([\pL\pN-]+(?:\[?` + dot + `\]?))`)
 )
 
 // Defang makes addresses in a text harmless: no reader and no mail program can follow them by accident. It writes
@@ -35,6 +39,6 @@ func Defang(s string) string {
 		}
 		return strings.TrimSuffix(name, "://") + "[:]//"
 	})
-	s = dotted.ReplaceAllStringFunc(s, func(name string) string { return strings.ReplaceAll(name, ".", "[.]") })
+	s = dotted.ReplaceAllStringFunc(s, func(name string) string { return dots.ReplaceAllString(name, "[$0]") })
 	return mailTo.ReplaceAllString(s, "$1[@]$2")
 }

@@ -21,6 +21,8 @@ func TestDefang(t *testing.T) {
 		"javascript:alert(1) and JavaScript :x":             "javascript[:]alert(1) and JavaScript [:]x",
 		"VBScript:x data:text/html,x file:x":                "VBScript[:]x data[:]text/html,x file[:]x",
 		"evil\u200c.example and a.\u200dexample":            "evil\u200c[.]example and a[.]\u200dexample",
+		"evil\u3002example or a@b\uff0eexample":             "evil[\u3002]example or a[@]b[\uff0e]example",
+		"\uff3c\uff3chost\uff3cshare":                       "[\uff3c\uff3c]host\uff3cshare",
 		"xhttp://host":                                      "xhttp[:]//host",
 		"💩.example a\u0301.example":                         "💩[.]example a\u0301[.]example",
 	} {

@@ -33,6 +33,7 @@ leaks() { tools/leaks.sh; }
 workflows() { make -s workflows; }
 catalogue() { go test ./store -count=1 -run 'TestCatalogue$'; }
 reads() { go test ./api -count=1 -run 'TestAReadChangesNothing$|TestEveryOperationAnswersEveryRoleAsTheMatrixSays$'; }
+boms() { make -s bom; }
 vulnerable() { tools/vulnerabilities.sh "$1"; }
 without_database() { VULNDB=file://$copy/nowhere tools/vulnerabilities.sh; }
 
@@ -77,6 +78,10 @@ expect reads pass "the tree as it is" "" reads
 sed -i -E 's|^(func \(d \*Desk\) Client\(ctx .*\{)$|\1\n\tif n, err := d.clientID(ctx, u, number); err == nil {\n\t\t_ = d.store.ForClient(context.WithoutCancel(context.TODO()), store.SOC, n, func(tx *store.Tx) error {\n\t\t\tc, _ := tx.Client()\n\t\t\tc.LegalName += " seeded"\n\t\t\t_, err := tx.UpdateClient(c)\n\t\t\treturn err\n\t\t})\n\t}|' desk/client.go
 grep -q seeded desk/client.go || { echo "gates: the fault of a GET could not be seeded" >&2; exit 1; }
 expect reads fail "a GET that changes something" 'changed rows of public.clients' reads
+
+expect bom pass "the tree as it is" "" boms
+sed -i 's|^without_licence=.*|without_licence=|' tools/bom.sh
+expect bom fail "a module without a licence" 'nexus-proto-annotations .* has no licence file' boms
 
 mkdir vulnerable
 cat >vulnerable/go.mod <<'MOD'

@@ -235,9 +235,9 @@ func digitOf(r rune) (digit rune, is bool) {
 	return '0' + above%10, true
 }
 
-// isSeparator reports whether people put a rune between groups of digits.
+// isSeparator reports whether people put a rune between groups of digits, or their phones do: also what nobody sees.
 func isSeparator(r rune) bool {
-	return unicode.Is(unicode.Pd, r) || unicode.Is(unicode.Zs, r) || r == '.'
+	return unicode.Is(unicode.Pd, r) || unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) || r == '.' || r == '_'
 }
 
 // acknowledge tells the incident that a contact answered.

@@ -140,7 +140,8 @@ func (d *door) silent(w *httptest.ResponseRecorder) {
 func TestTheCodeAcknowledges(t *testing.T) {
 	for name, body := range map[string]string{
 		"alone": "%s", "with words": "Yes, code %s. Thanks!", "with others": "482913 000000 %s", "on its own line": "ok\r\n%s\r\n-- \r\nsent from my phone",
-		"without a space": "ok%sthanks", "after letters": "ok%s", "after a number": "24 %s", "in groups": "%.3[1]s %.3[2]s", "with a hyphen": "%.3[1]s-%.3[2]s",
+		"without a space": "ok%sthanks", "after letters": "ok%s", "after a number": "24 %s", "in groups": "%.3[1]s %.3[2]s",
+		"on two lines": "%.3[1]s\n%.3[2]s", "with a tab": "%.3[1]s\t%.3[2]s", "with a soft hyphen": "%.3[1]s\u00ad%.3[2]s", "with a mark of direction": "%.3[1]s\u200e%.3[2]s", "with a hyphen": "%.3[1]s-%.3[2]s",
 		"in six groups": "%[3]s", "full width": "%[4]s", "Arabic": "%[5]s", "Devanagari": "%[6]s", "mathematical": "%[7]s",
 	} {
 		t.Run(name, func(t *testing.T) {
