@@ -89,6 +89,7 @@ func TestAnExpiredRiskIsAskedAboutThoughTheIncidentIsClosed(t *testing.T) {
 		return d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, err
 	})
 	ended := s.runID(c)
+	recordHistory(t, "incident-risk", readHistory(t, c, s.ref.WorkflowID()))
 
 	for n := range s.contacts {
 		s.awaitMail(n, riskIsOver)
@@ -108,6 +109,7 @@ func TestAnExpiredRiskIsAskedAboutThoughTheIncidentIsClosed(t *testing.T) {
 	s.until("the settlement", func(i incident.Incident) bool {
 		return i.Closure.Review == nil && i.Closure.Settled != nil && i.Turn == incident.TurnNone && i.OpenTask(incident.TaskRiskExpired, "") == nil
 	})
+	recordHistory(t, "incident-risk-asked", readHistory(t, c, s.ref.WorkflowID()))
 	rows := s.decisionsOf(s.ref)
 	if last := rows[len(rows)-1]; last.command != "settle-risk" || last.role != string(models.RoleResponder) {
 		t.Errorf("the last decision in the database is %+v", last)
