@@ -143,6 +143,9 @@ func TestAnExpiredRiskIsAskedAboutWhateverBecomesOfTheWorkflow(t *testing.T) {
 			for n := range s.contacts {
 				s.awaitMail(n, riskIsOver)
 			}
+			if isReset {
+				recordHistory(t, "incident-reset", readHistory(t, c, s.ref.WorkflowID()))
+			}
 			lose()
 			s.send(s.responder, &incident.SettleRisk{Outcome: incident.Mitigated, Evidence: "It is retired."})
 			s.until("the settlement", func(i incident.Incident) bool {
