@@ -49,6 +49,7 @@ const (
 	SignalUndelivered      = "undelivered"       // Undelivered, from a hook to an incident
 	SignalTextReply        = "text-reply"        // TextReply, from the text hook to an incident
 	SignalRefused          = "refused"           // RefusedSignal, from a call round or an endpoint to its incident
+	SignalStoreAhead       = "store-ahead"       // Seq of the store's last event, from the reconciler to an incident that was reset
 	SignalRenew            = "renew"             // no argument, from the operator to an incident or an endpoint: go on in a new run
 )
 

@@ -74,6 +74,7 @@ type Reconciler struct {
 	began       time.Time
 	engineFails int // checks in a row in which the engine did not answer
 	workersRun  atomic.Bool
+	resets      sync.Map      // run id of an incident that was reset and is told what the store has
 	gone        sync.Map      // workflow id -> when it was first found not to run, by the database's clock
 	looks       *rate.Limiter // nil, as for an operator who waits: looks have no bound
 }
@@ -269,7 +270,26 @@ func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
 		err = p.Store.ForClient(ctx, store.SOC, i.ClientID, func(tx *store.Tx) error { return tx.MarkRunning(i.Reference) })
 	}
 	hears := !p.checkTask(ctx, string(i.Reference), state)
-	return errors.Join(err, p.checkCalls(ctx, i, hears), p.checkEndpoints(ctx, i))
+	return errors.Join(err, p.tellOfReset(ctx, i, state), p.checkCalls(ctx, i, hears), p.checkEndpoints(ctx, i))
+}
+
+// tellOfReset tells an incident whose workflow somebody reset how far the store has it, once for each run. By itself it
+// would learn of that from the next command or when it has something to record, and be silent until then.
+func (p *pass) tellOfReset(ctx context.Context, i incident.Incident, s workflowState) error {
+	run := s.description.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+	if _, told := p.resets.Load(run); told || s.description.GetWorkflowExtendedInfo().GetLastResetTime() == nil {
+		return nil
+	}
+	seq, err := p.Store.Recorded(ctx, store.SOC, i.ClientID, i.Reference)
+	if err == nil {
+		err = p.signal(ctx, i.Reference, models.SignalStoreAhead, seq)
+	}
+	if err != nil {
+		return err
+	}
+	p.resets.Store(run, true)
+	p.Log.WarnContext(ctx, "an incident's workflow was reset; it is told what the database has", "incident", string(i.Reference))
+	return nil
 }
 
 // checkRefused keeps the alarms about events that the database refused for good, which their activity raised, until it

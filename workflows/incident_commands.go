@@ -71,7 +71,7 @@ func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r 
 		return models.Errorf(models.Unavailable, "the incident's record does not agree with its workflow; an operator has to settle it")
 	}
 	c, err := parseCommand(name, r)
-	if err != nil || w.isBehind(r) {
+	if err != nil || w.isBehind(r.Recorded) {
 		return err
 	}
 	if _, is := c.(*incident.Comment); is && w.bounded && w.isLong(ctx) && w.recording.bytes() > batchBytes {
@@ -105,7 +105,7 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 	if err != nil {
 		return incident.CommandResult{}, rejection(err)
 	}
-	if err := w.catchUp(ctx, r); err != nil {
+	if err := w.catchUp(ctx, r.Recorded); err != nil {
 		return incident.CommandResult{}, err
 	}
 	switch known, err := w.recallResult(ctx, r.RequestID); {

@@ -168,18 +168,18 @@ func (w *incidentWorkflow) noteRefused(ctx workflow.Context, err error) {
 		"incident", w.state.Incident.Reference, "seq", w.recording.pending[0].Seq, "type", typeOf(err))
 }
 
-// isBehind reports whether the store knew a later history of the incident, when a command was sent, than the workflow
+// isBehind reports whether the store knew a later history of the incident, up to an event with this Seq, than the workflow
 // does now: somebody reset the workflow.
-func (w *incidentWorkflow) isBehind(r incident.CommandRequest) bool {
-	return r.Recorded > w.state.Incident.Seq
+func (w *incidentWorkflow) isBehind(recorded int) bool {
+	return recorded > w.state.Incident.Seq
 }
 
-// catchUp lets a command wait until the incident goes on from what the store has, if it is behind.
-func (w *incidentWorkflow) catchUp(ctx workflow.Context, r incident.CommandRequest) error {
-	if !w.isBehind(r) {
+// catchUp returns when the incident goes on from what the store has, if it is behind.
+func (w *incidentWorkflow) catchUp(ctx workflow.Context, recorded int) error {
+	if !w.isBehind(recorded) {
 		return nil
 	}
-	if err := workflow.Await(ctx, func() bool { return !w.recording.rebasing }); err != nil || !w.isBehind(r) {
+	if err := workflow.Await(ctx, func() bool { return !w.recording.rebasing }); err != nil || !w.isBehind(recorded) {
 		return err
 	}
 	return w.rebase(ctx)

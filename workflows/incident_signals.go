@@ -21,6 +21,9 @@ func (w *incidentWorkflow) registerSignals(ctx workflow.Context) {
 	receiveFacts(ctx, w, models.SignalTextReply, w.handleTextReply)
 	receiveFacts(ctx, w, models.SignalPhoneConsent, w.handlePhoneConsent)
 	receiveFacts(ctx, w, models.SignalRefused, w.handleRefused)
+	if w.listens {
+		receiveFacts(ctx, w, models.SignalStoreAhead, w.handleStoreAhead)
+	}
 	w.addInbox(ctx, models.SignalRenew, func(ctx workflow.Context, c workflow.ReceiveChannel) {
 		if w.receive(ctx, c, models.SignalRenew, nil) {
 			w.renewing = true
@@ -52,6 +55,14 @@ func (w *incidentWorkflow) receive(ctx workflow.Context, c workflow.ReceiveChann
 		return false
 	}
 	return true
+}
+
+// handleStoreAhead takes the word that the store has the incident up to an event: somebody reset the workflow, and nothing
+// else may come to it for a long time.
+func (w *incidentWorkflow) handleStoreAhead(ctx workflow.Context, seq int) {
+	w.unfinished++
+	defer func() { w.unfinished-- }()
+	w.logIfRefused(ctx, w.catchUp(ctx, seq))
 }
 
 // handleRefused records a message that nobody believes, whoever it pretends to be from.

@@ -171,6 +171,32 @@ func TestAQuestionIsMailedOnceAfterAReset(t *testing.T) {
 	}
 }
 
+// Whoever resets an incident to its beginning, without what came since, silences nobody: it is told that the store has more,
+// which is no news when it is told again.
+func TestAResetIncidentThatHearsNothingGoesOnFromTheStore(t *testing.T) {
+	s := newStory(t)
+	start := s.opening(models.SeverityCritical)
+	s.answers = s.hears(models.CallNoAnswer)
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, &incident.Recommend{Text: "Isolate it."})
+	s.goesOnAfter(10 * time.Minute)
+	s.runFrom(start)
+
+	after := newStory(t)
+	after.events, after.commands, after.requests, after.opened = slices.Clone(s.events), s.commands, 1000, start.Incident
+	after.answers = after.presses("1")
+	after.env.SetStartTime(s.env.Now())
+	for _, at := range []time.Duration{time.Minute, time.Hour} {
+		after.env.RegisterDelayedCallback(func() { after.env.SignalWorkflow(models.SignalStoreAhead, len(s.events)) }, at)
+	}
+	later := after.at(2 * time.Hour)
+	after.goesOnAfter(3 * time.Hour)
+	after.runFrom(start)
+	if later.Acknowledged == nil || len(later.Recommendations) != 1 || after.count("published") != 1 {
+		t.Errorf("two hours later it is %s, acknowledged %+v, with the recommendations %+v", later.Phase, later.Acknowledged, later.Recommendations)
+	}
+}
+
 // The run that was reset was renewed before the store answered.
 func TestARenewedRunThatIsRebasedMailsOnce(t *testing.T) {
 	s := newStory(t)

@@ -85,6 +85,9 @@ const (
 	// changeRecalledRepeatsChecked: another command under the id of one that the workflow has forgotten is rejected. Before,
 	// it got the first one's result.
 	changeRecalledRepeatsChecked = together
+	// changeToldOfReset: an incident that was reset goes on from what the store has as soon as the reconciler says that this
+	// is more. Before, it did so when somebody sent it a command, or it had something to record.
+	changeToldOfReset = together
 )
 
 // together is the one name of changes that came at the same time and are asked about where a run begins. Each name costs

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	enumspb "go.temporal.io/api/enums/v1"
+
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/authority"
 	"github.com/watchfire-mdr/watchfire/models/incident"
@@ -126,7 +128,7 @@ func TestAnAnalystsOwnPhoneApprovesNothing(t *testing.T) {
 // What happens to an approver who has picked up, before they press 1 and 1: the keys approve nothing, which the incident's
 // events say, and the next approver is called.
 func TestAnApproverWhoLosesTheRightDuringTheCallApprovesNothing(t *testing.T) {
-	for name, c := range byName(map[string]struct {
+	for name, loss := range byName(map[string]struct {
 		happens func(*scene, models.Contact)
 		reason  string
 	}{
@@ -157,7 +159,7 @@ func TestAnApproverWhoLosesTheRightDuringTheCallApprovesNothing(t *testing.T) {
 				calls := s.callsTo(2)[verified:]
 				return len(calls) == 1 && calls[0].Answered != nil, nil
 			})
-			c.happens(s, first)
+			loss.happens(s, first)
 			if keys := s.callsTo(2)[verified].Keys; len(keys) != 0 {
 				t.Fatalf("%v were pressed before", keys)
 			}
@@ -168,8 +170,8 @@ func TestAnApproverWhoLosesTheRightDuringTheCallApprovesNothing(t *testing.T) {
 					refused = append(refused, d.Reason)
 				}
 			}
-			if len(refused) != 1 || !strings.Contains(refused[0], c.reason) {
-				t.Errorf("refused are the first one's approvals %q, want one because the contact is %s", refused, c.reason)
+			if len(refused) != 1 || !strings.Contains(refused[0], loss.reason) {
+				t.Errorf("refused are the first one's approvals %q, want one because the contact is %s", refused, loss.reason)
 			}
 			given := s.current().Endpoints[0].Approval.Given
 			if len(given) != 1 || given[0].By != models.ContactActor(second.ID) {
@@ -179,6 +181,13 @@ func TestAnApproverWhoLosesTheRightDuringTheCallApprovesNothing(t *testing.T) {
 				t.Errorf("the first pressed %v, want 1 and 1", keys)
 			}
 			s.wantActions("contain")
+			c := temporal(t)
+			s.await("the calls to end", func() (bool, error) {
+				d, err := c.DescribeWorkflowExecution(t.Context(), s.ref.ApprovalWorkflowID("a1", 1), "")
+				return d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, err
+			})
+			recordHistory(t, "approval-calls", readHistory(t, c, s.ref.ApprovalWorkflowID("a1", 1)))
+			recordHistory(t, "incident-approval", readHistory(t, c, s.ref.WorkflowID()))
 		})
 	}
 }

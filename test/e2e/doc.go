@@ -5,6 +5,6 @@
 // effects, and the view of an operator in Temporal. No test looks into the product's database.
 //
 // WATCHFIRE_SEED repeats the pauses of the test that kills at random, which prints the seed it used.
-// WATCHFIRE_RECORD_HISTORIES names a folder into which the lifecycle test writes the histories of its workflows, for
-// the replay tests.
+// WATCHFIRE_RECORD_HISTORIES names a folder into which some tests write the histories of their workflows, for the
+// replay tests: those of an incident's life, of calls about an approval, of an accepted risk and of a reset.
 package e2e

@@ -30,7 +30,7 @@ func TestAResetWorkflowGoesOnFromTheStore(t *testing.T) {
 			s.open(models.SeverityHigh)
 			s.assess()
 			c := temporal(t)
-			point := lastWorkflowTask(t, c, s.ref.WorkflowID())
+			points := workflowTasks(t, c, s.ref.WorkflowID())
 			s.isolate()
 			s.awaitContainment(incident.ContainmentContained)
 			s.publish()
@@ -40,13 +40,7 @@ func TestAResetWorkflowGoesOnFromTheStore(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = c.ResetWorkflowExecution(t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
-				Namespace: system.Temporal.Namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: s.ref.WorkflowID()},
-				Reason: "a test", WorkflowTaskFinishEventId: point, RequestId: uuid.NewString(), ResetReapplyExcludeTypes: excluded,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			s.reset(c, points[len(points)-1], excluded...)
 			comments := 2
 			for n := range 4 {
 				person := []stack.Person{s.responder, s.analyst}[n%2]
@@ -95,13 +89,25 @@ func TestAResetWorkflowGoesOnFromTheStore(t *testing.T) {
 	}
 }
 
-// lastWorkflowTask returns the id of the last completed workflow task of a workflow.
-func lastWorkflowTask(t *testing.T, c client.Client, id string) (point int64) {
+// reset takes the incident's workflow back to a workflow task, as an operator does.
+func (s *scene) reset(c client.Client, point int64, excluded ...enumspb.ResetReapplyExcludeType) {
+	s.t.Helper()
+	_, err := c.ResetWorkflowExecution(s.t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
+		Namespace: system.Temporal.Namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: s.ref.WorkflowID()},
+		Reason: "a test", WorkflowTaskFinishEventId: point, RequestId: uuid.NewString(), ResetReapplyExcludeTypes: excluded,
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// workflowTasks returns the ids of the completed workflow tasks of a workflow.
+func workflowTasks(t *testing.T, c client.Client, id string) (points []int64) {
 	t.Helper()
 	for _, e := range readHistory(t, c, id).GetEvents() {
 		if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED {
-			point = e.GetEventId()
+			points = append(points, e.GetEventId())
 		}
 	}
-	return point
+	return points
 }

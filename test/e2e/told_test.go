@@ -61,17 +61,24 @@ func TestWhoWasToldOfAnIncidentIsToldOfItsClosure(t *testing.T) {
 	}
 }
 
-// The time of the accepted risk is over when the workflow has ended.
-func TestAnExpiredRiskIsAskedAboutThoughTheIncidentIsClosed(t *testing.T) {
-	s := newClientScene(t, func(*models.Policy) {})
-	s.open(models.SeverityCritical) // it waits for no business hours
+// closesOverAThreat lets the client close a critical incident, which waits for no business hours, although the threat is
+// still present.
+func (s *scene) closesOverAThreat(until time.Time) {
+	s.t.Helper()
+	s.open(models.SeverityCritical)
 	s.send(s.analyst, &incident.Expedite{})
 	s.awaitAcknowledgement()
 	s.send(s.responder, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "Done."})
 	s.send(s.analyst, &incident.Verify{Gone: false, Note: "It beacons on."})
-	until := time.Now().Add(30 * time.Second).UTC().Truncate(time.Second)
 	s.send(s.admin, &incident.ConfirmClosure{Reason: "It is retired soon.", ExpiresAt: until})
 	s.until("the closure", func(i incident.Incident) bool { return i.Phase == incident.PhaseClosed })
+}
+
+// The time of the accepted risk is over when the workflow has ended.
+func TestAnExpiredRiskIsAskedAboutThoughTheIncidentIsClosed(t *testing.T) {
+	s := newClientScene(t, func(*models.Policy) {})
+	until := time.Now().Add(30 * time.Second).UTC().Truncate(time.Second)
+	s.closesOverAThreat(until)
 	if mail := s.awaitMail(0, "A risk remains"); !strings.Contains(mail, "by The admin, until "+until.In(berlin(t)).Format("2 January 2006")) {
 		t.Errorf("the mail about the closure does not say who accepted the risk:\n%s", mail)
 	}
@@ -82,9 +89,10 @@ func TestAnExpiredRiskIsAskedAboutThoughTheIncidentIsClosed(t *testing.T) {
 		return d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, err
 	})
 	ended := s.runID(c)
+	recordHistory(t, "incident-risk", readHistory(t, c, s.ref.WorkflowID()))
 
 	for n := range s.contacts {
-		s.awaitMail(n, "The time is over for which your organisation accepted a risk")
+		s.awaitMail(n, riskIsOver)
 	}
 	i := s.current()
 	if i.Phase != incident.PhaseClosed || i.Closure.Outcome != incident.OutcomeRiskAccepted || i.Closure.Review == nil || i.Turn != incident.TurnClient ||
@@ -101,11 +109,60 @@ func TestAnExpiredRiskIsAskedAboutThoughTheIncidentIsClosed(t *testing.T) {
 	s.until("the settlement", func(i incident.Incident) bool {
 		return i.Closure.Review == nil && i.Closure.Settled != nil && i.Turn == incident.TurnNone && i.OpenTask(incident.TaskRiskExpired, "") == nil
 	})
+	recordHistory(t, "incident-risk-asked", readHistory(t, c, s.ref.WorkflowID()))
 	rows := s.decisionsOf(s.ref)
 	if last := rows[len(rows)-1]; last.command != "settle-risk" || last.role != string(models.RoleResponder) {
 		t.Errorf("the last decision in the database is %+v", last)
 	}
 	s.wantWholeLog()
+}
+
+// riskIsOver is what a mail about an expired risk says.
+const riskIsOver = "The time is over for which your organisation accepted a risk"
+
+// The workflow of the closed incident is lost before the time of the accepted risk is over, and again when the client has
+// been asked. The run that goes on from the store asks, once.
+func TestAnExpiredRiskIsAskedAboutWhateverBecomesOfTheWorkflow(t *testing.T) {
+	for name, isReset := range byName(map[string]bool{"it is terminated": false, "it is reset, and hears nothing of what came since": true}) {
+		t.Run(name, func(t *testing.T) {
+			s := newClientScene(t, func(*models.Policy) {})
+			s.retry = true // a busy machine may answer 202 or 503
+			c := temporal(t)
+			s.closesOverAThreat(time.Now().Add(45 * time.Second).UTC().Truncate(time.Second))
+			opened := workflowTasks(t, c, s.ref.WorkflowID())[0]
+			lose := func() {
+				lost := s.runID(c)
+				if isReset {
+					s.reset(c, opened, enumspb.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL, enumspb.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE)
+				} else {
+					s.terminate(s.ref.WorkflowID())
+				}
+				s.await("another run", func() (bool, error) { return s.runID(c) != lost, nil })
+			}
+			lose()
+			for n := range s.contacts {
+				s.awaitMail(n, riskIsOver)
+			}
+			if isReset {
+				recordHistory(t, "incident-reset", readHistory(t, c, s.ref.WorkflowID()))
+			}
+			lose()
+			s.send(s.responder, &incident.SettleRisk{Outcome: incident.Mitigated, Evidence: "It is retired."})
+			s.until("the settlement", func(i incident.Incident) bool {
+				return i.Closure.Settled != nil && i.Closure.Review == nil && i.OpenTask(incident.TaskRiskExpired, "") == nil
+			})
+			if n := len(eventsOf[*incident.RiskExpired](s)); n != 1 {
+				t.Errorf("the client was asked %d times, want once", n)
+			}
+			for n, contact := range s.contacts {
+				asked := slices.DeleteFunc(s.mailTextsTo(contact), func(mail string) bool { return !strings.Contains(mail, riskIsOver) })
+				if len(asked) != 1 {
+					t.Errorf("contact %d got %d mails about the risk, want one", n+1, len(asked))
+				}
+			}
+			s.wantAgreement()
+		})
+	}
 }
 
 func berlin(t *testing.T) *time.Location {
