@@ -123,6 +123,15 @@ func (w *world) exhaust(who, operation string, r *http.Request) {
 	}
 }
 
+// costlyScopes names the shares in what reaches people, costs money or starts work elsewhere.
+var costlyScopes = map[string][]string{
+	"create-contact": {"contacts"}, "update-contact": {"contacts"}, "remove-contact": {"contacts"}, "confirm-approver": {"contacts"}, "revoke-approver": {"contacts"},
+	"verify-channel": {"checks"}, "test-channel": {"checks"}, "report-suspicion": {"suspicions"}, "check-edr-connection": {"edr"},
+	"open-incident": {"openings"}, "start-fire-drill": {"openings"}, "isolate": {"isolations of user"}, "release": {"isolations of user"},
+	"publish": {"messages", "messages of user"}, "expedite": {"messages", "messages of user"}, "revise": {"messages", "messages of user"},
+	"ask-question": {"messages", "messages of user"}, "verify": {"messages", "messages of user"},
+}
+
 // sharesOf returns the shares that a request has to use, by their scopes: that of its user, of the side of the client
 // that it is about, and of the incident. Alerts have one of their own.
 func (w *world) sharesOf(who, operation string, r *http.Request) map[string]string {
@@ -155,6 +164,12 @@ func (w *world) sharesOf(who, operation string, r *http.Request) map[string]stri
 		return shares
 	}
 	shares["client"] = client.String() + side
+	for _, scope := range costlyScopes[operation] {
+		shares[scope] = client.String() + side
+		if strings.HasSuffix(scope, " of user") {
+			shares[scope] = client.String() + " " + u.ID.String()
+		}
+	}
 	return shares
 }
 

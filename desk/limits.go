@@ -27,23 +27,46 @@ var (
 	ofClientSide = share{2000, time.Second / 20}
 )
 
-// costly holds the shares of each side of a client in what reaches people, costs money or starts work elsewhere.
-var costly = map[string]struct {
+// costlyShare is a share of each side of a client, or of each user there, in what reaches people, costs money or starts
+// work elsewhere.
+type costlyShare struct {
 	scope string
 	share
-	words string
-}{
-	"create-contact":       {"contacts", share{60, 5 * time.Second}, "the contacts of this client were changed too often"},
-	"update-contact":       {"contacts", share{60, 5 * time.Second}, "the contacts of this client were changed too often"},
-	"remove-contact":       {"contacts", share{60, 5 * time.Second}, "the contacts of this client were changed too often"},
-	"confirm-approver":     {"contacts", share{60, 5 * time.Second}, "the contacts of this client were changed too often"},
-	"revoke-approver":      {"contacts", share{60, 5 * time.Second}, "the contacts of this client were changed too often"},
-	"verify-channel":       {"checks", share{60, time.Minute}, "too many channels of this client were verified or tested"},
-	"test-channel":         {"checks", share{60, time.Minute}, "too many channels of this client were verified or tested"},
-	"report-suspicion":     {"suspicions", share{60, time.Minute}, "too many suspicions were reported for this client"},
-	"check-edr-connection": {"edr", share{10, 30 * time.Second}, "the EDR of this client was checked too often"},
-	"open-incident":        {"openings", share{120, 3 * time.Second}, "too many incidents of this client were opened"},
-	"start-fire-drill":     {"openings", share{120, 3 * time.Second}, "too many incidents of this client were opened"},
+	words  string
+	ofEach bool // of each user, so that nobody's loop keeps a colleague from it
+}
+
+var (
+	ofContacts     = costlyShare{"contacts", share{60, 5 * time.Second}, "the contacts of this client were changed too often", false}
+	ofChecks       = costlyShare{"checks", share{60, time.Minute}, "too many channels of this client were verified or tested", false}
+	ofOpenings     = costlyShare{"openings", share{120, 3 * time.Second}, "too many incidents of this client were opened", false}
+	ofSuspicions   = costlyShare{"suspicions", share{60, time.Minute}, "too many suspicions were reported for this client", false}
+	ofEDRChecks    = costlyShare{"edr", share{10, 30 * time.Second}, "the EDR of this client was checked too often", false}
+	ofMessages     = costlyShare{"messages", share{400, 3 * time.Second}, "too many messages go to the contacts of this client", false}
+	ofMessagesEach = costlyShare{"messages of user", share{100, 10 * time.Second}, "you send too many messages to the contacts of this client", true}
+	ofIsolations   = costlyShare{"isolations of user", share{300, 5 * time.Second}, "you ask for too many isolations and releases of this client", true}
+)
+
+// costly names the shares of operations and commands.
+var costly = map[string][]costlyShare{
+	"create-contact":       {ofContacts},
+	"update-contact":       {ofContacts},
+	"remove-contact":       {ofContacts},
+	"confirm-approver":     {ofContacts},
+	"revoke-approver":      {ofContacts},
+	"verify-channel":       {ofChecks},
+	"test-channel":         {ofChecks},
+	"report-suspicion":     {ofSuspicions},
+	"check-edr-connection": {ofEDRChecks},
+	"open-incident":        {ofOpenings},
+	"start-fire-drill":     {ofOpenings},
+	"publish":              {ofMessages, ofMessagesEach},
+	"expedite":             {ofMessages, ofMessagesEach},
+	"revise":               {ofMessages, ofMessagesEach},
+	"ask-question":         {ofMessages, ofMessagesEach},
+	"verify":               {ofMessages, ofMessagesEach},
+	"isolate":              {ofIsolations},
+	"release":              {ofIsolations},
 }
 
 // The shares in test messages and codes of one channel of a contact, and of one number or mail address of a client,
@@ -102,8 +125,12 @@ func (d *Desk) use(ctx context.Context, u models.User, number int, operation str
 	}
 	limits := append(more, ofUser.limitOf(u),
 		ofClientSide.limit("client", client.String()+" "+string(u.Role.Side()), "this client gets more requests than it can take"))
-	if c, ok := costly[operation]; ok {
-		limits = append(limits, c.limit(c.scope, client.String()+" "+string(u.Role.Side()), c.words))
+	for _, c := range costly[operation] {
+		whose := string(u.Role.Side())
+		if c.ofEach {
+			whose = u.ID.String()
+		}
+		limits = append(limits, c.limit(c.scope, client.String()+" "+whose, c.words))
 	}
 	return d.store.By(u).Use(ctx, limits...)
 }
