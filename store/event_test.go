@@ -338,3 +338,52 @@ func TestRecordedCommandIsForThoseWhoSeeTheIncident(t *testing.T) {
 	_, err = look(store.Portal, h.other.ID, "request-1")
 	h.fails(err, models.NotFound)
 }
+
+// Whoever writes as the workers do closes nothing with a decision that was refused or taken back, and keeps nobody from
+// closing by refusing one that was used.
+func TestADecisionClosesOnceAndWhenItStands(t *testing.T) {
+	refuse := func(h *house, seq int) {
+		h.as(store.Portal, h.acme, func(tx *store.Tx) error { return tx.RefuseDecision("d-1", seq) })
+	}
+	gone := &incident.Verified{Gone: true, Note: "clean"}
+	requested := &incident.ClosureRequested{Decision: "d-1", Outcome: incident.OutcomeResolved, Note: "done"}
+	for name, c := range map[string]struct {
+		happens func(*house, *incident.Incident)
+		closes  bool
+	}{
+		"it was refused": {func(h *house, i *incident.Incident) {
+			h.record(h.acme, i, h.analyst.Actor(), gone)
+			refuse(h, i.Seq)
+			h.record(h.acme, i, h.acme.user.Actor(), requested)
+		}, false},
+		"it was refused and said again": {func(h *house, i *incident.Incident) {
+			h.record(h.acme, i, h.analyst.Actor(), gone)
+			refuse(h, i.Seq)
+			h.decide(h.acme, i.Reference, "d-1")
+			h.record(h.acme, i, h.acme.user.Actor(), requested)
+		}, true},
+		"it was withdrawn": {func(h *house, i *incident.Incident) {
+			h.record(h.acme, i, h.acme.user.Actor(), requested)
+			h.record(h.acme, i, h.acme.user.Actor(), &incident.ClosureWithdrawn{Reason: "no"})
+			h.record(h.acme, i, h.analyst.Actor(), gone)
+			h.record(h.acme, i, h.acme.user.Actor(), requested)
+		}, false},
+		"it was used, and refused under another name": {func(h *house, i *incident.Incident) {
+			h.record(h.acme, i, h.analyst.Actor(), gone)
+			h.record(h.acme, i, h.acme.user.Actor(), requested)
+			refuse(h, i.Seq)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			i := h.published(h.acme, "open")
+			h.decide(h.acme, i.Reference, "d-1")
+			c.happens(h, &i)
+			closing := h.events(&i, h.acme.user.Actor(), &incident.Closed{Decision: "d-1"})
+			err := h.ForClient(t.Context(), store.Worker, h.acme.ID, func(tx *store.Tx) error { return tx.Record(i.Reference, closing) })
+			if (err == nil) != c.closes {
+				t.Errorf("closing ended with %v", err)
+			}
+		})
+	}
+}

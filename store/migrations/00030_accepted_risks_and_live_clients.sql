@@ -29,6 +29,25 @@ alter table incidents enable trigger require_decision;
 alter table incidents force row level security;
 create index incidents_risk_due on incidents (risk_due) where ended and risk_due is not null;
 
+-- A decision stands unless it was refused before an event cited it, and not said again since, and unless the client withdrew
+-- their closure after that event: a decision is used once.
+-- +goose StatementBegin
+create function decision_stands(of_client uuid, of_incident text, request text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with used as (
+        select min(e.seq) as seq from public.events e
+        where e.client_id = of_client and e.incident = of_incident and e.body -> 'data' ->> 'decision' = request)
+    select not exists (
+        select from public.decision_marks m, used
+        where m.client_id = of_client and m.request_id = request and not m.said and (used.seq is null or m.seq < used.seq)
+            and not exists (select from public.decision_marks a
+                where a.client_id = of_client and a.request_id = request and a.said and a.at > m.at))
+    and not exists (
+        select from public.events w, used
+        where w.client_id = of_client and w.incident = of_incident and w.type = 'closure_withdrawn' and w.seq > used.seq);
+$$;
+-- +goose StatementEnd
+
 -- A closure is the closure that the client's rows speak of. The row that closes is the request, after the SOC found the
 -- threat gone: then outcome, note and expiry date are the request's. Or it is the confirmation: then the outcome is an
 -- accepted risk, and reason and expiry date are the confirmation's. One of before had no expiry date, and its closure may
@@ -44,6 +63,7 @@ declare
 begin
     select d.command = 'confirm-closure' into confirmed from public.client_decisions d
     where d.client_id = new.client_id and d.incident = new.reference and d.request_id = closure ->> 'decision'
+        and public.decision_stands(d.client_id, d.incident, d.request_id)
         and case d.command
             when 'request-closure' then d.body is null or (new.state -> 'verification' ->> 'gone')::boolean
             when 'confirm-closure' then d.body is null or d.body ->> 'reason' = closure ->> 'reason'
@@ -53,6 +73,7 @@ begin
     if confirmed is null or not exists (
         select from public.client_decisions d
         where d.client_id = new.client_id and d.incident = new.reference and d.command = 'request-closure'
+            and public.decision_stands(d.client_id, d.incident, d.request_id)
             and (d.body is null or d.body ->> 'note' = closure ->> 'note'
                 and (confirmed and accepted
                     or d.body ->> 'outcome' = closure ->> 'outcome'
