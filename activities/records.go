@@ -447,16 +447,13 @@ func whyNoApprovers(tx *store.Tx, by models.Actor, contacts ...models.Contact) (
 	}
 	why := map[uuid.UUID]string{}
 	for _, c := range contacts {
-		is := func(person string) bool { return models.SamePerson(person, c.Person()) }
-		switch {
+		switch not := people.WhyNot(c); {
 		case c.Approver == nil:
 			why[c.ID] = "no admin of the client lets this contact, as they are reached now, approve"
 		case made[c.ID]:
 			why[c.ID] = "whoever asked for this made, changed or verified the contact"
-		case slices.ContainsFunc(people.Colleagues, is): // whoever asked is one of them
-			why[c.ID] = "the contact is a user of the SOC"
-		case slices.ContainsFunc(people.Disabled, is):
-			why[c.ID] = "the contact is a user of the client who is disabled"
+		case not != "":
+			why[c.ID] = not
 		}
 	}
 	return why, nil

@@ -401,3 +401,35 @@ func TestAClientReportsASuspicion(t *testing.T) {
 	}
 	w.must(http.StatusUnprocessableEntity, w.post("responder", path, map[string]any{"title": " ", "text": ""}))
 }
+
+// What a user of the client reported stays their words: nobody else hands in an alert of that source.
+func TestNobodyRewritesASuspicion(t *testing.T) {
+	w := newWorld(t)
+	var r models.Suspicion
+	w.must(http.StatusCreated, w.post("responder", w.clientPath("suspicions"), map[string]any{"title": "Ransom note on ws-17", "text": "Seen this morning."})).into(t, &r)
+	var a models.Alert
+	w.must(http.StatusOK, w.get("analyst", "/api/v1/alerts/"+r.ID.String())).into(t, &a)
+	for _, who := range []string{"analyst", "lead", "machine"} {
+		again := map[string]any{"client": w.acme.Number, "source": "client_report", "finding_id": a.FindingID, "title": "Printer is slow", "severity": "low"}
+		if a := w.post(who, "/api/v1/alerts", again); a.StatusCode != http.StatusUnprocessableEntity || !slices.Contains(a.pointers(t), "/source") {
+			t.Errorf("an alert of the %s is answered with %s", who, a)
+		}
+	}
+	var list struct{ Items []models.Suspicion }
+	w.must(http.StatusOK, w.get("viewer", w.clientPath("suspicions"))).into(t, &list)
+	if len(list.Items) != 1 || list.Items[0].Title != r.Title {
+		t.Errorf("the client reads %+v", list.Items)
+	}
+}
+
+// A lead who sees some clients reads nothing that is about all of them.
+func TestALeadOfLimitedReachReadsNothingOfTheWholeSOC(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"/api/v1/audit-log", "/api/v1/users", "/api/v1/refusals", "/api/v1/service-tokens"} {
+		w.must(http.StatusOK, w.get("lead", path))
+	}
+	w.limit("lead", w.acme.Number)
+	for _, path := range []string{"/api/v1/audit-log", "/api/v1/users", "/api/v1/refusals", "/api/v1/service-tokens"} {
+		w.must(http.StatusForbidden, w.get("lead", path))
+	}
+}

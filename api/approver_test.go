@@ -194,3 +194,22 @@ func TestGoLiveAndDryRunSayWhoMayApprove(t *testing.T) {
 	second("bob@acme.example", "+12025550103")
 	wants("two persons", "", 2)
 }
+
+// Neither the dry run nor the check before going live counts whose consent never counts.
+func TestTheDryRunCountsNobodyWhoNeverApproves(t *testing.T) {
+	w := newWorld(t)
+	for name, email := range map[string]string{"a user of the SOC": w.users["analyst"].Email, "a disabled user": w.users["responder"].Email} {
+		c := w.contactWith(map[string]any{"email": email, "channels": []string{"email", "voice"}})
+		w.must(http.StatusOK, w.post("analyst", contactPath(w, c.ID, "confirm-channel"), withCode("voice", w.code(c.ID, "voice"))))
+		w.must(http.StatusOK, w.confirmApprover("admin", c.ID, map[string]any{"email": email, "phone": c.Phone}))
+		if name == "a disabled user" {
+			w.disable("responder")
+		}
+		var r struct{ Approvers int }
+		w.must(http.StatusOK, w.post("viewer", w.clientPath("response-authority", "dry-run"), isolating(map[string]any{"severity": "critical"}))).into(t, &r)
+		if r.Approvers != 0 {
+			t.Errorf("%s is one of %d approvers whose consent would count", name, r.Approvers)
+		}
+		w.must(http.StatusNoContent, w.send(w.request("admin", http.MethodDelete, contactPath(w, c.ID), nil)))
+	}
+}

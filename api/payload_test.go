@@ -51,12 +51,17 @@ func TestAnOperatorOpensPayloadsOnTheRecord(t *testing.T) {
 		}
 	}
 	entries := w.changes("admin")
-	if len(entries) != before+1 || entries[0].Operation != "decode-payloads" || entries[0].By != w.users["operator"].ID || !slices.Equal(entries[0].Fields, []string{acme}) {
-		t.Errorf("the audit log has %+v", entries)
+	if len(entries) != before+1 || entries[0].Operation != "decode-payloads" || entries[0].By != w.users["operator"].ID || len(entries[0].Fields) != 0 {
+		t.Errorf("the client's audit log has %+v", entries)
 	}
-	soc := w.entries("operator", "/api/v1/audit-log")
-	if len(soc) == 0 || soc[0].Operation != "decode-payloads" || soc[0].By != w.users["operator"].ID || !slices.Equal(soc[0].Fields, []string{"canary/1"}) {
-		t.Errorf("the SOC's audit log has %+v", soc)
+	var named []string
+	for _, e := range w.entries("lead", "/api/v1/audit-log") {
+		if e.Operation == "decode-payloads" && e.By == w.users["operator"].ID {
+			named = append(named, e.Fields...)
+		}
+	}
+	if slices.Sort(named); !slices.Equal(named, []string{"canary/1", acme}) {
+		t.Errorf("the SOC's audit log names %v", named)
 	}
 }
 
@@ -72,7 +77,7 @@ func TestThePayloadsOfManyWorkflowsAreAllOnRecord(t *testing.T) {
 	}
 	w.must(http.StatusOK, w.post("operator", "/api/v1/operator/payloads/decode", page))
 	var named []string
-	for _, e := range w.changes("admin") {
+	for _, e := range w.entries("lead", "/api/v1/audit-log") {
 		if e.Operation == "decode-payloads" {
 			named = append(named, e.Fields...)
 		}

@@ -28,6 +28,9 @@ func (d *Desk) receiveAlert(ctx context.Context, u models.User, a models.Alert, 
 	if err := cmp.Or(requireText("/title", a.Title), requireText("/finding_id", a.FindingID)); err != nil {
 		return models.Alert{}, "", err
 	}
+	if a.Source == models.SourceClientReport {
+		return models.Alert{}, "", models.InvalidField("/source", "is of suspicions, which users of the client report themselves")
+	}
 	if u.Role == models.RoleService {
 		if u.ClientID != uuid.Nil && a.Source != models.SourceIntegration {
 			return models.Alert{}, "", models.InvalidField("/source", "must be integration: the token is a client's")

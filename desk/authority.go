@@ -125,6 +125,10 @@ func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authorit
 	if err := auth.Allow("dry-run-response-authority", u.Role); err != nil {
 		return ruling, 0, err
 	}
+	except, err := d.contactsWhoNeverApprove(ctx, u, number)
+	if err != nil {
+		return ruling, 0, err
+	}
 	err = d.inClient(ctx, u, number)(func(tx *store.Tx) error {
 		directory, err := tx.Directory()
 		if err != nil {
@@ -138,7 +142,7 @@ func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authorit
 			return err
 		}
 		if ruling = a.Evaluate(r, directory.Zone, directory.Business); ruling.Decision.Asks() {
-			approvers = notify.People(directory.CallableApprovers(nil, ruling.Persons, r.Severity, r.At), ruling.Persons)
+			approvers = notify.People(directory.CallableApprovers(except, ruling.Persons, r.Severity, r.At), ruling.Persons)
 		}
 		return nil
 	})

@@ -19,8 +19,8 @@ type PayloadOpener interface {
 }
 
 // OpenPayloads opens payloads for an operator and returns them in their order; one that cannot be opened, or whose client
-// does not exist, stays as it is. Nothing is opened before the audit log of its client says so, or that of the SOC for
-// what is no single client's. TooMany: the user's share is used up.
+// does not exist, stays as it is. Nothing is opened before the audit logs of its client and of the SOC say so. TooMany: the
+// user's share is used up.
 func (d *Desk) OpenPayloads(ctx context.Context, u models.User, sealed []models.Payload) ([]models.Payload, error) {
 	if err := auth.Allow("decode-payloads", u.Role); err != nil {
 		return nil, err
@@ -62,10 +62,17 @@ func (d *Desk) OpenPayloads(ctx context.Context, u models.User, sealed []models.
 	return out, nil
 }
 
-// noteOpened writes into the audit log of the client with a number, or of the SOC for theSOC, that payloads of some
-// workflows are opened: an entry for every twenty of them.
+// noteOpened writes into the audit log of the client with a number that payloads of its workflows are opened, and into that
+// of the SOC of which workflows, twenty in an entry: their ids hold references of incidents that the client does not see yet.
+// 0 stands for no client.
 func (d *Desk) noteOpened(ctx context.Context, u models.User, client int, workflows []string) error {
-	return d.inLogins(ctx, u, client)(func(tx *store.Tx) error {
+	if client != 0 {
+		err := d.inClient(ctx, u, client)(func(tx *store.Tx) error { return d.appendAudit(tx, u, "decode-payloads", "", nil) })
+		if err != nil {
+			return err
+		}
+	}
+	return d.inLogins(ctx, u, theSOC)(func(tx *store.Tx) error {
 		for named := range slices.Chunk(workflows, workflowsNamed) {
 			if err := d.appendAudit(tx, u, "decode-payloads", "", named); err != nil {
 				return err

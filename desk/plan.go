@@ -151,8 +151,15 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 	if err != nil {
 		return GoLive{}, err
 	}
+	except, err := d.contactsWhoNeverApprove(ctx, u, number)
+	if err != nil {
+		return GoLive{}, err
+	}
 	var swap []string
-	for _, contact := range directory.Contacts {
+	for n, contact := range directory.Contacts {
+		if except[contact.ID] {
+			directory.Contacts[n].Approver = nil
+		}
 		swap = append(swap, contact.ID.String(), contact.Name)
 	}
 	speak := strings.NewReplacer(swap...)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/watchfire-mdr/watchfire/auth"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/store"
 )
@@ -70,7 +69,7 @@ func (d *Desk) RefusedRequests(ctx context.Context, u models.User, p PageRequest
 
 // SOCAuditLog lists the changes of the SOC's users and tokens, the newest first. For the SOC.
 func (d *Desk) SOCAuditLog(ctx context.Context, u models.User, p PageRequest) (Page[models.AuditEntry], error) {
-	if err := auth.Allow("list-soc-audit-log", u.Role); err != nil {
+	if err := allowEveryClient("list-soc-audit-log", u); err != nil {
 		return Page[models.AuditEntry]{}, err
 	}
 	return readPage(d.store.By(u).InLogins(ctx, uuid.Nil), p, (*store.Tx).SOCAuditLog,

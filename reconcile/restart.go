@@ -251,13 +251,22 @@ func (p *pass) restartApprovalCalls(ctx context.Context, i incident.Incident, e 
 	if now == nil || !now.Approval.IsAnswerable() || now.Approval.Asked != e.Approval.Asked {
 		return nil
 	}
-	made, err := store.Run(p.Store.InClient(ctx, store.SOC, i.ClientID), func(tx *store.Tx) (map[uuid.UUID]bool, error) {
+	except, err := store.Run(p.Store.InClient(ctx, store.SOC, i.ClientID), func(tx *store.Tx) (map[uuid.UUID]bool, error) {
 		return tx.ContactsMadeBy(now.RequestedBy)
 	})
 	if err != nil {
 		return err
 	}
-	calls := l.Directory.CallableApprovers(made, now.Approval.Ruling.Persons, l.Incident.PublishedSeverity, l.ReadAt, l.ToldContacts()...)
+	people, err := store.Run(p.Store.InLogins(ctx, i.ClientID), (*store.Tx).NoApprovers)
+	if err != nil {
+		return err
+	}
+	for _, c := range l.Directory.Contacts {
+		if people.WhyNot(c) != "" {
+			except[c.ID] = true
+		}
+	}
+	calls := l.Directory.CallableApprovers(except, now.Approval.Ruling.Persons, l.Incident.PublishedSeverity, l.ReadAt, l.ToldContacts()...)
 	round := l.Incident.CallsAbout(*now, l.Policy, calls)
 	if len(round.Calls) == 0 {
 		return nil

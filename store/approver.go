@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -107,7 +108,7 @@ func (tx *Tx) WasApproverWhenCalled(contact uuid.UUID, calls []string) (was bool
 func (tx *Tx) ContactsMadeBy(by models.Actor) (map[uuid.UUID]bool, error) {
 	user, err := uuid.Parse(by.ID)
 	if err != nil || by.Side != models.SideSOC {
-		return nil, nil
+		return map[uuid.UUID]bool{}, nil
 	}
 	var subjects []uuid.UUID
 	err = tx.of("audit_log").Distinct().Where(`by_user = ? and (operation in ('create-contact', 'verify-channel', 'confirm-channel')
@@ -124,6 +125,18 @@ func (tx *Tx) ContactsMadeBy(by models.Actor) (map[uuid.UUID]bool, error) {
 type NoApprovers struct {
 	Disabled   []string // users of the client
 	Colleagues []string // users of the SOC
+}
+
+// WhyNot says why a contact approves nothing, "" when they are none of these people.
+func (n NoApprovers) WhyNot(c models.Contact) string {
+	is := func(person string) bool { return models.SamePerson(person, c.Person()) }
+	switch {
+	case slices.ContainsFunc(n.Colleagues, is): // whoever asked is one of them
+		return "the contact is a user of the SOC"
+	case slices.ContainsFunc(n.Disabled, is):
+		return "the contact is a user of the client who is disabled"
+	}
+	return ""
 }
 
 // NoApprovers returns those of the transaction's client. Forbidden for the SOC, which reads no addresses of users.

@@ -1787,7 +1787,7 @@ type ClientInterface interface {
 	// ListSocAuditLog List the SOC's audit log
 	//
 	// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked,
-	// and whose payloads in Temporal were read that are no client's.
+	// and of which workflows payloads in Temporal were read.
 	// What concerns one client is in the audit log of that client.
 	//
 	// Corresponds with GET /api/v1/audit-log (the `ListSocAuditLog` operationId).
@@ -3152,7 +3152,7 @@ func (c *API) GetAlertRaw(ctx context.Context, id AlertID, params *GetAlertRawPa
 // ListSocAuditLog List the SOC's audit log
 //
 // For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked,
-// and whose payloads in Temporal were read that are no client's.
+// and of which workflows payloads in Temporal were read.
 // What concerns one client is in the audit log of that client.
 //
 // Corresponds with GET /api/v1/audit-log (the `ListSocAuditLog` operationId).
@@ -10787,7 +10787,7 @@ type ClientWithResponsesInterface interface {
 	// ListSocAuditLogWithResponse List the SOC's audit log
 	//
 	// For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked,
-	// and whose payloads in Temporal were read that are no client's.
+	// and of which workflows payloads in Temporal were read.
 	// What concerns one client is in the audit log of that client.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -17410,7 +17410,7 @@ func (c *ClientWithResponses) GetAlertRawWithResponse(ctx context.Context, id Al
 // ListSocAuditLogWithResponse List the SOC's audit log
 //
 // For leads and operators, the newest entry first: the SOC's users and tokens that were made, changed and revoked,
-// and whose payloads in Temporal were read that are no client's.
+// and of which workflows payloads in Temporal were read.
 // What concerns one client is in the audit log of that client.
 //
 // Returns a wrapper object for the known response body format(s).

@@ -82,7 +82,7 @@ func (d Directory) GoLiveApprovers(rules []AskingRule) models.GoLiveCheck {
 				if d.Business.Covers(day, t) {
 					holds = rule.Business
 				}
-				lacking[n] = holds && People(d.approversAt(s, toTell, day, t), rule.Persons) < max(rule.Persons, 1)
+				lacking[n] = holds && People(d.approversAt(s, rule.Persons, toTell, day, t), rule.Persons) < max(rule.Persons, 1)
 			}
 			if of[lacking] == nil {
 				kinds = append(kinds, lacking)
@@ -101,7 +101,7 @@ func (d Directory) GoLiveApprovers(rules []AskingRule) models.GoLiveCheck {
 }
 
 // approversAt returns whom CallableApprovers returns at a time of the week.
-func (d Directory) approversAt(s models.Severity, toTell func(models.Contact) bool, day models.Day, t models.ClockTime) []Recipient {
+func (d Directory) approversAt(s models.Severity, persons int, toTell func(models.Contact) bool, day models.Day, t models.ClockTime) []Recipient {
 	pick := func(from func(models.Contact) bool) (calls []Recipient) {
 		called := map[string]bool{}
 		for _, c := range d.Contacts {
@@ -113,7 +113,7 @@ func (d Directory) approversAt(s models.Severity, toTell func(models.Contact) bo
 		}
 		return calls
 	}
-	if calls := pick(toTell); len(calls) > 0 {
+	if calls := pick(toTell); People(calls, persons) >= max(persons, 1) {
 		return calls
 	}
 	return pick(func(models.Contact) bool { return true })
