@@ -78,7 +78,7 @@ func TestAPayloadOpensInItsWorkflowOnly(t *testing.T) {
 		want    bool
 	}{
 		{"its workflow", sealed, workflow(acme), p, true},
-		{"an activity of its workflow", sealed, activity, p, true},
+		{"an activity of its workflow", sealed, activity, p, false},
 		{"another workflow", sealed, workflow(other), p, false},
 		{"its call round", sealed, workflow(acme + "/call/1"), p, false},
 		{"another namespace", sealed, converter.WorkflowSerializationContext{Namespace: "test", WorkflowID: acme}, p, false},
@@ -122,7 +122,7 @@ func TestClientsHaveKeysOfTheirOwn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		context := "watchfire payload\x00\x07default" + id
+		context := "watchfire payload\x00\x07default" + string(rune(len(id))) + id + "\x00\x00"
 		for _, of := range []string{"client/1042", "client/1043", "provider"} {
 			if _, err := keys.Unseal(uint32(key), of, sealed.GetData(), []byte(context)); (err == nil) != (of == owner) {
 				t.Errorf("what is sealed for %q opens with the key of %s: %v", id, of, err)
