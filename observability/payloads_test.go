@@ -103,6 +103,33 @@ func TestAPayloadOpensInItsWorkflowOnly(t *testing.T) {
 	}
 }
 
+// What one activity of a workflow answered is no other activity's answer, no signal and no input, and the other way round.
+func TestAPayloadOfAnActivityOpensInThatActivityOnly(t *testing.T) {
+	p := payloads(t, observability.SealedPayloads)
+	of := func(activity string) converter.SerializationContext {
+		return converter.ActivitySerializationContext{Namespace: "default", WorkflowID: acme, WorkflowType: "Endpoint", ActivityType: activity, TaskQueue: "edr"}
+	}
+	places := map[string]converter.SerializationContext{"ReadState": of("ReadState"), "ConfirmState": of("ConfirmState"), "the workflow": workflow(acme)}
+	for from, sealedFor := range places {
+		sealed := seal(t, p, sealedFor, "isolated")
+		for to, openedFor := range places {
+			var got string
+			if err := in(p, openedFor).FromPayload(sealed, &got); (err == nil) != (from == to) {
+				t.Errorf("what %s says is read as the word of %s: %q, %v", from, to, got, err)
+			}
+			moved := proto.Clone(sealed).(*commonpb.Payload)
+			moved.Metadata["watchfire-activity"] = seal(t, p, openedFor, "").GetMetadata()["watchfire-activity"]
+			if err := in(p, openedFor).FromPayload(moved, &got); err == nil && from != to {
+				t.Errorf("what %s says, with the name of %s on it, is read: %q", from, to, got)
+			}
+		}
+		opened, id, client, err := p.Open(models.Payload{Metadata: sealed.GetMetadata(), Data: sealed.GetData()})
+		if err != nil || string(opened.Data) != `"isolated"` || id != acme || client != 1042 {
+			t.Errorf("by what stands on it: %v of %s, %d, %v", opened, id, client, err)
+		}
+	}
+}
+
 func TestClientsHaveKeysOfTheirOwn(t *testing.T) {
 	encoded, err := secrets.Generate("")
 	if err != nil {
@@ -189,6 +216,12 @@ func TestFailuresTellNothing(t *testing.T) {
 	var detail string
 	if !errors.As(read, &app) || app.Type() != "rejected" || !strings.Contains(app.Error(), "WS-042") || app.Details(&detail) != nil || detail != "a detail" {
 		t.Errorf("read %v, %q", read, detail)
+	}
+	spoken := of.FailureToError(&failurepb.Failure{Message: "all is well", StackTrace: "all is well", FailureInfo: &failurepb.Failure_ApplicationFailureInfo{
+		ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: "rejected"},
+	}})
+	if strings.Contains(spoken.Error(), "well") || !errors.As(spoken, &app) || app.Type() != "rejected" {
+		t.Errorf("a failure in somebody else's words: %v", spoken)
 	}
 	elsewhere := p.FailureConverter().(converter.FailureConverterWithSerializationContext).WithSerializationContext(workflow(other))
 	if read := elsewhere.FailureToError(proto.Clone(failure).(*failurepb.Failure)); strings.Contains(read.Error(), "WS-042") {
