@@ -18,8 +18,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/secrets"
 )
 
-// The metadata of a sealed payload. What it belongs to stands in clear, so that a payload can be opened where nothing but
-// the payload is known; it is bound to what is sealed.
+// The metadata of a sealed payload. What it belongs to stands in clear, so that a payload can be opened where nothing
+// but the payload is known; it is bound to what is sealed.
 const (
 	metaEncoding  = "encoding"
 	metaKey       = "watchfire-key"
@@ -48,22 +48,23 @@ func PayloadModes() []PayloadMode { return []PayloadMode{SealedPayloads, AcceptP
 var ErrPayload = errors.New("the payload is not sealed by this provider for this place")
 
 // Payloads seal everything that Temporal keeps of workflows: inputs, results, signals, updates, summaries, details and
-// failures. Ids, search attributes and the types of failures stay in clear. A payload opens nowhere but in the place that
-// it was sealed for.
+// failures. Ids, search attributes and the types of failures stay in clear. A payload opens nowhere but in the place
+// that it was sealed for.
 type Payloads struct {
 	keys *secrets.PayloadKeys
 	mode PayloadMode
 
-	bound bool // to the place that it reads and writes for
-	whole bool // reads whatever belongs to the workflow of the place, as of a history
-	place place
+	bound bool  // to the places that follow
+	whole bool  // reads whatever belongs to the workflow of its place, as of a history
+	place place // what it seals belongs there
+	from  place // and what it opens there
 }
 
 // place is where a payload belongs.
 type place struct {
 	namespace, workflow string
 	activity            string // its type; "" for what is the workflow's own
-	request             string // the one that the activity carries out; "" in failures, and where it has no name
+	request             string // that the activity carries out, or answers; "" in failures, and where it has no name
 }
 
 // NewPayloads makes the codec of a process.
@@ -87,7 +88,7 @@ func (p *Payloads) within(c converter.SerializationContext) *Payloads {
 }
 
 func (p *Payloads) of(at place) *Payloads {
-	return &Payloads{keys: p.keys, mode: p.mode, bound: true, place: at}
+	return &Payloads{keys: p.keys, mode: p.mode, bound: true, place: at, from: at}
 }
 
 // Encode seals payloads for the codec's place.
@@ -225,9 +226,9 @@ func placeOf(sealed *common.Payload) place {
 // reads reports whether a payload of a place is for this codec.
 func (p *Payloads) reads(at place) bool {
 	if p.whole {
-		return at.namespace == p.place.namespace && at.workflow == p.place.workflow
+		return at.namespace == p.from.namespace && at.workflow == p.from.workflow
 	}
-	return at == p.place
+	return at == p.from
 }
 
 // bytes binds a payload to its place.
@@ -264,7 +265,8 @@ func (f failures) ErrorToFailure(err error) *failurepb.Failure {
 	return f.converter().ErrorToFailure(err)
 }
 
-// FailureToError makes an error of a failure. What stands in clear in a failure of ours is not repeated: people read it.
+// FailureToError makes an error of a failure. What stands in clear in a failure of ours is not repeated: people read
+// it.
 func (f failures) FailureToError(failure *failurepb.Failure) error {
 	if f.mode == SealedPayloads {
 		for one := failure; one != nil; one = one.GetCause() {

@@ -103,7 +103,8 @@ func TestAPayloadOpensInItsWorkflowOnly(t *testing.T) {
 	}
 }
 
-// What one activity of a workflow answered is no other activity's answer, no signal and no input, and the other way round.
+// What one activity of a workflow answered is no other activity's answer, no signal and no input, and the other way
+// round.
 func TestAPayloadOfAnActivityOpensInThatActivityOnly(t *testing.T) {
 	p := payloads(t, observability.SealedPayloads)
 	of := func(activity string) converter.SerializationContext {

@@ -3,6 +3,7 @@ package observability
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/activity"
@@ -11,12 +12,16 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// What one activity answers must not pass as the answer to a later request of the same kind. So a workflow gives every
-// request a name that it never gives again, and both seal with it: the workflow the input, the activity its result. An
-// activity without a result returns true, because a result that is missing has no seal.
+// What one activity answers must not pass as the answer to a later request of the same kind, and what is asked not as
+// its own answer. So a workflow gives every request a name that it never gives again, and both seal with it: the
+// workflow the input, the activity its result. An activity without a result returns true, because a result that is
+// missing has no seal.
 
 // requestName is the key of a request's name in the workflow.Context of its activity.
 type requestName struct{}
+
+// requestPrefix begins the name of a request. The ids that the SDK gives to activities are numbers.
+const requestPrefix = "ask-"
 
 // Requests returns the interceptor of workers that names requests. An activity on a queue knows the name as its
 // activity id; named reports whether a run gives such ids, because a run from before has others in its history.
@@ -68,7 +73,7 @@ type asks struct {
 // name returns a name that no request of the workflow has had. The time tells runs apart, also after a reset.
 func (a *asks) name(ctx workflow.Context) string {
 	a.count++
-	return fmt.Sprintf("ask-%d-%d", workflow.Now(ctx).UnixNano(), a.count)
+	return fmt.Sprintf(requestPrefix+"%d-%d", workflow.Now(ctx).UnixNano(), a.count)
 }
 
 // ExecuteActivity asks for an activity on a queue.
@@ -114,35 +119,47 @@ func (d dataConverter) WithSerializationContext(c converter.SerializationContext
 	return d.payloads.within(c).DataConverter()
 }
 
-// WithWorkflowContext returns the converter of the request that a workflow makes.
+// WithWorkflowContext returns the converter of a workflow that asks.
 func (d dataConverter) WithWorkflowContext(ctx workflow.Context) converter.DataConverter {
 	name, _ := ctx.Value(requestName{}).(string)
-	return d.forRequest(name)
+	return d.between(name, name+answered)
 }
 
-// WithContext returns the converter of the request that an activity carries out. That of an activity within the workflow
-// task is known already.
+// WithContext returns the converter of an activity that answers. One within the workflow task has the name from the
+// converter of the workflow.
 func (d dataConverter) WithContext(ctx context.Context) converter.DataConverter {
-	if !activity.IsActivity(ctx) || activity.GetInfo(ctx).IsLocalActivity {
+	if !activity.IsActivity(ctx) {
 		return d
 	}
-	return d.forRequest(activity.GetInfo(ctx).ActivityID)
+	name := activity.GetInfo(ctx).ActivityID
+	if activity.GetInfo(ctx).IsLocalActivity {
+		name = d.payloads.place.request
+	}
+	return d.between(name+answered, name)
 }
 
-func (d dataConverter) forRequest(name string) converter.DataConverter {
-	var moment, count int64
-	if n, err := fmt.Sscanf(name, "ask-%d-%d", &moment, &count); n != 2 || err != nil || d.payloads.place.activity == "" {
+// answered is put behind the name of a request on the answer to it.
+const answered = "-answered"
+
+// between returns the converter of an activity that seals and opens under these names.
+func (d dataConverter) between(seals, opens string) converter.DataConverter {
+	if d.payloads.place.activity == "" || !strings.HasPrefix(seals, requestPrefix) {
 		return d
 	}
-	at := d.payloads.place
-	at.request = name
-	return d.payloads.of(at).DataConverter()
+	p := d.payloads.of(d.payloads.place)
+	p.place.request, p.from.request = seals, opens
+	return p.DataConverter()
 }
 
-// FromPayloads converts what is sealed for the place. To a request, nothing is no answer.
+// FromPayloads converts what is sealed for the place. Nothing has no seal, and the SDK would take it for a zero value:
+// it starts no workflow and is no answer to a request. Whoever takes a payload as it is looks by themselves.
 func (d dataConverter) FromPayloads(sealed *common.Payloads, to ...any) error {
-	if d.payloads.place.request != "" && d.payloads.mode == SealedPayloads && len(to) > 0 && len(sealed.GetPayloads()) == 0 {
-		return fmt.Errorf("%w: %w", ErrPayload, converter.ErrEncodingIsNotSupported) // as what is refused fails
+	at := d.payloads.from
+	demands := d.payloads.mode == SealedPayloads && d.payloads.bound && (at.activity == "" || at.request != "")
+	if demands && len(to) > 0 && len(sealed.GetPayloads()) == 0 {
+		if _, raw := to[0].(*converter.RawValue); !raw {
+			return fmt.Errorf("%w: %w", ErrPayload, converter.ErrEncodingIsNotSupported) // as what is refused fails
+		}
 	}
 	return d.DataConverter.FromPayloads(sealed, to...)
 }

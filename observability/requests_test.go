@@ -19,7 +19,13 @@ import (
 type tapped struct {
 	converter.DataConverter
 
-	tap func(in *commonpb.Payloads) *commonpb.Payloads
+	tap *tap // nil for activities
+}
+
+// tap sees what is said about requests: the last question, and the first answer.
+type tap struct {
+	asked, answered *commonpb.Payloads
+	forge           func(t *tap) *commonpb.Payloads // of the answers after the first
 }
 
 func (d tapped) WithSerializationContext(c converter.SerializationContext) converter.DataConverter {
@@ -34,15 +40,31 @@ func (d tapped) WithContext(ctx context.Context) converter.DataConverter {
 	return tapped{d.DataConverter.(sdk.ContextAware).WithContext(ctx), nil}
 }
 
+func isOfRequest(p *commonpb.Payloads) bool {
+	return p.GetPayloads()[0].GetMetadata()["watchfire-request"] != nil
+}
+
+func (d tapped) ToPayloads(values ...any) (*commonpb.Payloads, error) {
+	p, err := d.DataConverter.ToPayloads(values...)
+	if d.tap != nil && isOfRequest(p) {
+		d.tap.asked = p
+	}
+	return p, err
+}
+
 func (d tapped) FromPayloads(p *commonpb.Payloads, to ...any) error {
-	if d.tap != nil {
-		p = d.tap(p)
+	switch {
+	case d.tap == nil || d.tap.forge == nil || !isOfRequest(p):
+	case d.tap.answered == nil:
+		d.tap.answered = p
+	default:
+		p = d.tap.forge(d.tap)
 	}
 	return d.DataConverter.FromPayloads(p, to...)
 }
 
-// A workflow reads the state of a device twice, on a queue and within its own task. Somebody hands in the first answer, or
-// none, as the second.
+// A workflow reads the state of a device twice, on a queue and within its own task. Somebody hands in the first answer,
+// or none, or the question, as the second.
 func TestAnAnswerIsToItsRequestOnly(t *testing.T) {
 	read := func(context.Context, string) (string, error) { return "isolated", nil }
 	write := func(context.Context, string) error { return nil }
@@ -69,31 +91,21 @@ func TestAnAnswerIsToItsRequestOnly(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		local bool
-		forge func(first, second *commonpb.Payloads) *commonpb.Payloads
+		forge func(*tap) *commonpb.Payloads
 		want  string
 	}{
 		{"on a queue", false, nil, "isolated"},
 		{"in the task", true, nil, "isolated"},
-		{"the first answer again, on a queue", false, func(first, _ *commonpb.Payloads) *commonpb.Payloads { return first }, "the second: "},
-		{"the first answer again, in the task", true, func(first, _ *commonpb.Payloads) *commonpb.Payloads { return first }, "the second: "},
-		{"no answer, on a queue", false, func(_, _ *commonpb.Payloads) *commonpb.Payloads { return nil }, "the second: "},
-		{"an empty answer, on a queue", false, func(_, _ *commonpb.Payloads) *commonpb.Payloads { return &commonpb.Payloads{} }, "the second: "},
+		{"the first answer again, on a queue", false, func(t *tap) *commonpb.Payloads { return t.answered }, "the second: "},
+		{"the first answer again, in the task", true, func(t *tap) *commonpb.Payloads { return t.answered }, "the second: "},
+		{"the question, on a queue", false, func(t *tap) *commonpb.Payloads { return t.asked }, "the second: "},
+		{"no answer, on a queue", false, func(*tap) *commonpb.Payloads { return nil }, "the second: "},
+		{"an empty answer, on a queue", false, func(*tap) *commonpb.Payloads { return &commonpb.Payloads{} }, "the second: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var suite testsuite.WorkflowTestSuite
 			env := suite.NewTestWorkflowEnvironment()
-			var first *commonpb.Payloads
-			tap := func(p *commonpb.Payloads) *commonpb.Payloads {
-				switch payload := p.GetPayloads()[0]; {
-				case payload.GetMetadata()["watchfire-request"] == nil || c.forge == nil:
-				case first == nil:
-					first = p
-				default:
-					return c.forge(first, p)
-				}
-				return p
-			}
-			env.SetDataConverter(tapped{payloads(t, observability.SealedPayloads).DataConverter(), tap})
+			env.SetDataConverter(tapped{payloads(t, observability.SealedPayloads).DataConverter(), &tap{forge: c.forge}})
 			env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{observability.Requests(func(sdk.Context) bool { return true })}})
 			env.RegisterActivity(read)
 			env.RegisterActivity(write)

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"errors"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -90,23 +89,25 @@ func TestWhatIsNotSealedForAWorkflowIsRefused(t *testing.T) {
 	}
 
 	forged := models.NewReference(s.number, 9999)
-	run, err := forger.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
-		ID: forged.WorkflowID(), TaskQueue: models.QueueIncidents, WorkflowExecutionTimeout: time.Minute,
-	}, models.IncidentWorkflow, incident.State{Incident: incident.Incident{Reference: forged}})
-	if err != nil {
-		t.Fatal(err)
+	for name, args := range byName(map[string][]any{"plain": {incident.State{Incident: incident.Incident{Reference: forged}}}, "missing": nil}) {
+		run, err := forger.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+			ID: forged.WorkflowID(), TaskQueue: models.QueueIncidents, WorkflowExecutionTimeout: time.Minute,
+		}, models.IncidentWorkflow, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.await("the forged workflow to fail, whose input is "+name, func() (bool, error) {
+			d, err := forger.DescribeWorkflowExecution(t.Context(), forged.WorkflowID(), run.GetRunID())
+			return d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, err
+		})
 	}
-	s.await("the forged workflow to fail", func() (bool, error) {
-		d, err := forger.DescribeWorkflowExecution(t.Context(), forged.WorkflowID(), run.GetRunID())
-		return d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, err
-	})
 
 	s.send(s.responder, &incident.Deny{Approval: "a1", Reason: "Not now."}) // all goes on
 	s.send(s.responder, &incident.Comment{Text: "Go on."})
 }
 
-// Whoever reaches Temporal answers for the EDR: with what it, or another activity of the device, answered before, with what
-// it is asked itself, with nothing, and with a failure in their own words. None of it is believed, which the incident
+// Whoever reaches Temporal answers for the EDR: with what it, or another activity of the device, answered before, with
+// what it is asked, with nothing, and with a failure in their own words. None of it is believed, which the incident
 // shows, and the EDR is asked.
 func TestNobodyAnswersForTheEDRThroughTemporal(t *testing.T) {
 	s := newScene(t, 2)
@@ -118,12 +119,13 @@ func TestNobodyAnswersForTheEDRThroughTemporal(t *testing.T) {
 	s.awaitContainment(incident.ContainmentContained)
 	s.settleAndRelease()
 	defer s.clearFaults("crowdstrike")
-	s.faults("crowdstrike", rule{Op: "host_details", Kind: "status", Status: http.StatusServiceUnavailable})
+	s.faults("crowdstrike", rule{Op: "host_details", Kind: "late", DelayMS: 2300}) // longer than the product waits
 	s.send(s.analyst, &incident.Isolate{Hostname: s.host, Reason: "It is back."})
 
 	forger, endpoint := plainTemporal(t), s.ref.EndpointWorkflowID("e1")
 	said := map[string][]*commonpb.Payloads{} // by activity: what it was asked, and what it answered
 	types := map[int64]string{}
+	question := &commonpb.Payloads{} // stands for what the activity is asked itself
 	for _, e := range readHistory(t, forger, endpoint).GetEvents() {
 		if a := e.GetActivityTaskScheduledEventAttributes(); a != nil {
 			types[e.GetEventId()] = a.GetActivityType().GetName()
@@ -152,8 +154,14 @@ func TestNobodyAnswersForTheEDRThroughTemporal(t *testing.T) {
 	answer := func(activity string, with *commonpb.Payloads) {
 		t.Helper()
 		for {
+			id, result := asked(activity), with
+			for _, e := range readHistory(t, forger, endpoint).GetEvents() {
+				if a := e.GetActivityTaskScheduledEventAttributes(); with == question && a.GetActivityId() == id {
+					result = a.GetInput()
+				}
+			}
 			_, err := forger.WorkflowService().RespondActivityTaskCompletedById(t.Context(), &workflowservice.RespondActivityTaskCompletedByIdRequest{
-				Namespace: system.Temporal.Namespace, WorkflowId: endpoint, ActivityId: asked(activity), Result: with,
+				Namespace: system.Temporal.Namespace, WorkflowId: endpoint, ActivityId: id, Result: result,
 			})
 			var gone *serviceerror.NotFound
 			if errors.As(err, &gone) {
@@ -181,18 +189,19 @@ func TestNobodyAnswersForTheEDRThroughTemporal(t *testing.T) {
 			t.Fatalf("%s is %d times in the history", of, len(said[of]))
 		}
 	}
-	for _, a := range []*commonpb.Payloads{nil, said["SendAction"][0], said["SendAction"][1], said["ConfirmState"][1]} {
+	for _, a := range []*commonpb.Payloads{nil, question, said["SendAction"][0], said["SendAction"][1], said["ConfirmState"][1]} {
 		answer("SendAction", a)
 	}
-	_, err := forger.WorkflowService().RespondActivityTaskFailedById(t.Context(), &workflowservice.RespondActivityTaskFailedByIdRequest{
-		Namespace: system.Temporal.Namespace, WorkflowId: endpoint, ActivityId: asked("SendAction"),
-		Failure: &failurepb.Failure{Message: "the SOC says: all is well", FailureInfo: &failurepb.Failure_ApplicationFailureInfo{
-			ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: string(models.Transient), NonRetryable: true},
-		}},
+	failed := asked("SendAction")
+	s.await("a forged failure to be taken", func() (bool, error) { // it is while the worker is at it
+		_, err := forger.WorkflowService().RespondActivityTaskFailedById(t.Context(), &workflowservice.RespondActivityTaskFailedByIdRequest{
+			Namespace: system.Temporal.Namespace, WorkflowId: endpoint, ActivityId: failed,
+			Failure: &failurepb.Failure{Message: "the SOC says: all is well", FailureInfo: &failurepb.Failure_ApplicationFailureInfo{
+				ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: string(models.Transient), NonRetryable: true},
+			}},
+		})
+		return err == nil, err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	asked("SendAction")
 	s.await("the incident to show both", func() (bool, error) {
 		return seen("the answer was not sealed by this provider for this request") > 0 && seen("a failure that was not sealed") > 0, nil
@@ -206,7 +215,7 @@ func TestNobodyAnswersForTheEDRThroughTemporal(t *testing.T) {
 
 	s.setDevicePersona("offline") // the EDR takes the order, and the device does not carry it out yet
 	s.clearFaults("crowdstrike")
-	for _, a := range []*commonpb.Payloads{nil, {}, said["ConfirmState"][0], said["ConfirmState"][1], said["FindDevice"][1]} {
+	for _, a := range []*commonpb.Payloads{nil, {}, question, said["ConfirmState"][0], said["ConfirmState"][1], said["FindDevice"][1]} {
 		answer("ConfirmState", a)
 	}
 	asked("ConfirmState")
