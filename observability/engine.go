@@ -81,9 +81,11 @@ func NewEngine(c client.Client, p *Payloads, namespace string) *Engine {
 // Payloads returns the codec of all workflows.
 func (e *Engine) Payloads() *Payloads { return e.payloads }
 
-// of returns the codec of a workflow.
+// of returns a reader of what belongs to a workflow.
 func (e *Engine) of(workflow string) *Payloads {
-	return e.payloads.of(e.namespace, workflow)
+	p := e.payloads.of(place{namespace: e.namespace, workflow: workflow})
+	p.whole = true
+	return p
 }
 
 // DescribeWorkflowExecution describes a workflow, with its memo opened. A plain memo stays as it is: it came with the

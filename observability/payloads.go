@@ -18,13 +18,15 @@ import (
 	"github.com/watchfire-mdr/watchfire/secrets"
 )
 
-// The metadata of a sealed payload. The names of namespace and workflow stand in clear, so that a payload can be opened
-// where nothing but the payload is known; they are bound to what is sealed.
+// The metadata of a sealed payload. What it belongs to stands in clear, so that a payload can be opened where nothing
+// but the payload is known; it is bound to what is sealed.
 const (
 	metaEncoding  = "encoding"
 	metaKey       = "watchfire-key"
 	metaNamespace = "watchfire-namespace"
 	metaWorkflow  = "watchfire-workflow"
+	metaActivity  = "watchfire-activity" // not on what is the workflow's own
+	metaRequest   = "watchfire-request"  // on inputs and results of activities
 
 	encodingSealed = "binary/watchfire-sealed"
 )
@@ -42,19 +44,27 @@ const (
 // PayloadModes lists the modes.
 func PayloadModes() []PayloadMode { return []PayloadMode{SealedPayloads, AcceptPlain, WritePlain} }
 
-// ErrPayload reports that a payload was not sealed by this provider for the workflow that it came to. The error does not
-// say more.
-var ErrPayload = errors.New("the payload is not sealed by this provider for this workflow")
+// ErrPayload reports that a payload was not sealed by this provider for what it came to. The error does not say more.
+var ErrPayload = errors.New("the payload is not sealed by this provider for this place")
 
 // Payloads seal everything that Temporal keeps of workflows: inputs, results, signals, updates, summaries, details and
-// failures. Ids, search attributes and the types of failures stay in clear. A payload is bound to the workflow that it
-// was sealed for, and opens in no other.
+// failures. Ids, search attributes and the types of failures stay in clear. A payload opens nowhere but in the place
+// that it was sealed for.
 type Payloads struct {
 	keys *secrets.PayloadKeys
 	mode PayloadMode
 
-	bound               bool // to the workflow that it reads and writes for
+	bound bool  // to the places that follow
+	whole bool  // reads whatever belongs to the workflow of its place, as of a history
+	place place // what it seals belongs there
+	from  place // and what it opens there
+}
+
+// place is where a payload belongs.
+type place struct {
 	namespace, workflow string
+	activity            string // its type; "" for what is the workflow's own
+	request             string // that the activity carries out, or answers; "" in failures, and where it has no name
 }
 
 // NewPayloads makes the codec of a process.
@@ -62,22 +72,26 @@ func NewPayloads(keys *secrets.PayloadKeys, mode PayloadMode) *Payloads {
 	return &Payloads{keys: keys, mode: mode}
 }
 
-// WithSerializationContext returns the codec of one workflow.
+// WithSerializationContext returns the codec of a workflow or of an activity.
 func (p *Payloads) WithSerializationContext(c converter.SerializationContext) converter.PayloadCodec {
+	return p.within(c)
+}
+
+func (p *Payloads) within(c converter.SerializationContext) *Payloads {
 	switch c := c.(type) {
 	case converter.WorkflowSerializationContext:
-		return p.of(c.Namespace, c.WorkflowID)
+		return p.of(place{namespace: c.Namespace, workflow: c.WorkflowID})
 	case converter.ActivitySerializationContext:
-		return p.of(c.Namespace, c.WorkflowID)
+		return p.of(place{namespace: c.Namespace, workflow: c.WorkflowID, activity: c.ActivityType})
 	}
 	return p
 }
 
-func (p *Payloads) of(namespace, workflow string) *Payloads {
-	return &Payloads{keys: p.keys, mode: p.mode, bound: true, namespace: namespace, workflow: workflow}
+func (p *Payloads) of(at place) *Payloads {
+	return &Payloads{keys: p.keys, mode: p.mode, bound: true, place: at, from: at}
 }
 
-// Encode seals payloads for the codec's workflow.
+// Encode seals payloads for the codec's place.
 func (p *Payloads) Encode(plain []*common.Payload) ([]*common.Payload, error) {
 	if p.mode == WritePlain {
 		return plain, nil
@@ -88,14 +102,21 @@ func (p *Payloads) Encode(plain []*common.Payload) ([]*common.Payload, error) {
 		if err != nil {
 			return nil, err
 		}
-		key, sealed, err := p.keys.Seal(payloadOwner(p.workflow), value, payloadContext(p.namespace, p.workflow))
+		key, sealed, err := p.keys.Seal(payloadOwner(p.place.workflow), value, p.place.bytes())
 		if err != nil {
 			return nil, err
 		}
-		out[i] = &common.Payload{Data: sealed, Metadata: map[string][]byte{
+		meta := map[string][]byte{
 			metaEncoding: []byte(encodingSealed), metaKey: strconv.AppendUint(nil, uint64(key), 10),
-			metaNamespace: []byte(p.namespace), metaWorkflow: []byte(p.workflow),
-		}}
+			metaNamespace: []byte(p.place.namespace), metaWorkflow: []byte(p.place.workflow),
+		}
+		if p.place.activity != "" {
+			meta[metaActivity] = []byte(p.place.activity)
+		}
+		if p.place.request != "" {
+			meta[metaRequest] = []byte(p.place.request)
+		}
+		out[i] = &common.Payload{Data: sealed, Metadata: meta}
 	}
 	return out, nil
 }
@@ -147,15 +168,15 @@ func (p *Payloads) open(sealed *common.Payload) (*common.Payload, error) {
 	if !IsSealedPayload(sealed) {
 		return nil, ErrPayload
 	}
-	namespace, workflow := string(sealed.GetMetadata()[metaNamespace]), string(sealed.GetMetadata()[metaWorkflow])
-	if p.bound && (namespace != p.namespace || workflow != p.workflow) {
+	at := placeOf(sealed)
+	if p.bound && !p.reads(at) {
 		return nil, ErrPayload
 	}
 	key, err := strconv.ParseUint(string(sealed.GetMetadata()[metaKey]), 10, 32)
 	if err != nil {
 		return nil, ErrPayload
 	}
-	value, err := p.keys.Unseal(uint32(key), payloadOwner(workflow), sealed.GetData(), payloadContext(namespace, workflow))
+	value, err := p.keys.Unseal(uint32(key), payloadOwner(at.workflow), sealed.GetData(), at.bytes())
 	if err != nil {
 		return nil, ErrPayload
 	}
@@ -194,33 +215,49 @@ func payloadClient(workflow string) int {
 	return 0
 }
 
-// payloadContext binds a payload to its workflow.
-func payloadContext(namespace, workflow string) []byte {
-	b := binary.AppendUvarint([]byte("watchfire payload\x00"), uint64(len(namespace)))
-	return append(append(b, namespace...), workflow...)
+// placeOf returns the place that stands on a payload.
+func placeOf(sealed *common.Payload) place {
+	meta := sealed.GetMetadata()
+	return place{
+		namespace: string(meta[metaNamespace]), workflow: string(meta[metaWorkflow]), activity: string(meta[metaActivity]), request: string(meta[metaRequest]),
+	}
+}
+
+// reads reports whether a payload of a place is for this codec.
+func (p *Payloads) reads(at place) bool {
+	if p.whole {
+		return at.namespace == p.from.namespace && at.workflow == p.from.workflow
+	}
+	return at == p.from
+}
+
+// bytes binds a payload to its place.
+func (at place) bytes() []byte {
+	b := []byte("watchfire payload\x00")
+	for _, part := range []string{at.namespace, at.workflow, at.activity, at.request} {
+		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
+	}
+	return b
 }
 
 // DataConverter returns the converter of the product's clients and workers.
 func (p *Payloads) DataConverter() converter.DataConverter {
-	return converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), p)
+	return dataConverter{converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), p), p}
 }
 
 // FailureConverter returns the converter of failures, which seals their messages and stacks.
 func (p *Payloads) FailureConverter() converter.FailureConverter {
-	if p.mode == WritePlain {
-		return failures{p.DataConverter(), false}
-	}
-	return failures{p.DataConverter(), true}
+	return failures{p.DataConverter(), p.mode}
 }
 
-// failures converts failures with the codec of their workflow.
+// failures converts failures with the codec of their place.
 type failures struct {
-	data  converter.DataConverter
-	seals bool
+	data converter.DataConverter
+	mode PayloadMode
 }
 
 func (f failures) converter() converter.FailureConverter {
-	return temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{DataConverter: f.data, EncodeCommonAttributes: f.seals})
+	return temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{DataConverter: f.data, EncodeCommonAttributes: f.mode != WritePlain})
 }
 
 // ErrorToFailure makes a failure of an error.
@@ -228,14 +265,22 @@ func (f failures) ErrorToFailure(err error) *failurepb.Failure {
 	return f.converter().ErrorToFailure(err)
 }
 
-// FailureToError makes an error of a failure.
+// FailureToError makes an error of a failure. What stands in clear in a failure of ours is not repeated: people read
+// it.
 func (f failures) FailureToError(failure *failurepb.Failure) error {
+	if f.mode == SealedPayloads {
+		for one := failure; one != nil; one = one.GetCause() {
+			if one.GetApplicationFailureInfo() != nil {
+				one.Message, one.StackTrace = "a failure that was not sealed for this place", ""
+			}
+		}
+	}
 	return f.converter().FailureToError(failure)
 }
 
-// WithSerializationContext returns the converter of one workflow.
+// WithSerializationContext returns the converter of a workflow or of an activity.
 func (f failures) WithSerializationContext(c converter.SerializationContext) converter.FailureConverter {
-	return failures{converter.WithDataConverterSerializationContext(f.data, c), f.seals}
+	return failures{converter.WithDataConverterSerializationContext(f.data, c), f.mode}
 }
 
 // openAll opens, in place, every payload of a message but search attributes. What is refused stays as it is.

@@ -78,7 +78,7 @@ func TestAPayloadOpensInItsWorkflowOnly(t *testing.T) {
 		want    bool
 	}{
 		{"its workflow", sealed, workflow(acme), p, true},
-		{"an activity of its workflow", sealed, activity, p, true},
+		{"an activity of its workflow", sealed, activity, p, false},
 		{"another workflow", sealed, workflow(other), p, false},
 		{"its call round", sealed, workflow(acme + "/call/1"), p, false},
 		{"another namespace", sealed, converter.WorkflowSerializationContext{Namespace: "test", WorkflowID: acme}, p, false},
@@ -103,6 +103,34 @@ func TestAPayloadOpensInItsWorkflowOnly(t *testing.T) {
 	}
 }
 
+// What one activity of a workflow answered is no other activity's answer, no signal and no input, and the other way
+// round.
+func TestAPayloadOfAnActivityOpensInThatActivityOnly(t *testing.T) {
+	p := payloads(t, observability.SealedPayloads)
+	of := func(activity string) converter.SerializationContext {
+		return converter.ActivitySerializationContext{Namespace: "default", WorkflowID: acme, WorkflowType: "Endpoint", ActivityType: activity, TaskQueue: "edr"}
+	}
+	places := map[string]converter.SerializationContext{"ReadState": of("ReadState"), "ConfirmState": of("ConfirmState"), "the workflow": workflow(acme)}
+	for from, sealedFor := range places {
+		sealed := seal(t, p, sealedFor, "isolated")
+		for to, openedFor := range places {
+			var got string
+			if err := in(p, openedFor).FromPayload(sealed, &got); (err == nil) != (from == to) {
+				t.Errorf("what %s says is read as the word of %s: %q, %v", from, to, got, err)
+			}
+			moved := proto.Clone(sealed).(*commonpb.Payload)
+			moved.Metadata["watchfire-activity"] = seal(t, p, openedFor, "").GetMetadata()["watchfire-activity"]
+			if err := in(p, openedFor).FromPayload(moved, &got); err == nil && from != to {
+				t.Errorf("what %s says, with the name of %s on it, is read: %q", from, to, got)
+			}
+		}
+		opened, id, client, err := p.Open(models.Payload{Metadata: sealed.GetMetadata(), Data: sealed.GetData()})
+		if err != nil || string(opened.Data) != `"isolated"` || id != acme || client != 1042 {
+			t.Errorf("by what stands on it: %v of %s, %d, %v", opened, id, client, err)
+		}
+	}
+}
+
 func TestClientsHaveKeysOfTheirOwn(t *testing.T) {
 	encoded, err := secrets.Generate("")
 	if err != nil {
@@ -122,7 +150,7 @@ func TestClientsHaveKeysOfTheirOwn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		context := "watchfire payload\x00\x07default" + id
+		context := "watchfire payload\x00\x07default" + string(rune(len(id))) + id + "\x00\x00"
 		for _, of := range []string{"client/1042", "client/1043", "provider"} {
 			if _, err := keys.Unseal(uint32(key), of, sealed.GetData(), []byte(context)); (err == nil) != (of == owner) {
 				t.Errorf("what is sealed for %q opens with the key of %s: %v", id, of, err)
@@ -189,6 +217,12 @@ func TestFailuresTellNothing(t *testing.T) {
 	var detail string
 	if !errors.As(read, &app) || app.Type() != "rejected" || !strings.Contains(app.Error(), "WS-042") || app.Details(&detail) != nil || detail != "a detail" {
 		t.Errorf("read %v, %q", read, detail)
+	}
+	spoken := of.FailureToError(&failurepb.Failure{Message: "all is well", StackTrace: "all is well", FailureInfo: &failurepb.Failure_ApplicationFailureInfo{
+		ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: "rejected"},
+	}})
+	if strings.Contains(spoken.Error(), "well") || !errors.As(spoken, &app) || app.Type() != "rejected" {
+		t.Errorf("a failure in somebody else's words: %v", spoken)
 	}
 	elsewhere := p.FailureConverter().(converter.FailureConverterWithSerializationContext).WithSerializationContext(workflow(other))
 	if read := elsewhere.FailureToError(proto.Clone(failure).(*failurepb.Failure)); strings.Contains(read.Error(), "WS-042") {

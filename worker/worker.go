@@ -10,11 +10,13 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/observability"
 	"github.com/watchfire-mdr/watchfire/report"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/vendors/simulated"
@@ -133,6 +135,7 @@ func Start(c client.Client, p Parts) (Workers, error) {
 			StickyScheduleToStartTimeout:       stickyFor,
 			WorkerStopTimeout:                  stopWithin,
 			DeploymentOptions:                  deploymentOptions(),
+			Interceptors:                       []interceptor.WorkerInterceptor{observability.Requests(workflows.NamesRequests)},
 		})
 		q.register(w, p)
 		if err := w.Start(); err != nil {

@@ -44,7 +44,7 @@ func record(ctx workflow.Context, in activities.RecordInput) error {
 		Summary:             "record " + string(in.Events[0].Type),
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
 	})
-	return workflow.ExecuteActivity(ctx, records.Record, in).Get(ctx, nil)
+	return finished(ctx, workflow.ExecuteActivity(ctx, records.Record, in))
 }
 
 // findCommand returns the result of a command that the store has the events of, or nil.

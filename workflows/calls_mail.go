@@ -30,10 +30,10 @@ func sendMail(ctx workflow.Context, summary string, patience time.Duration, in a
 // sendNoticeMail tells somebody of changes of contacts by mail.
 func sendNoticeMail(ctx workflow.Context, patience time.Duration, in activities.NoticeInput) error {
 	ctx = queueContext(ctx, models.QueueMail, "tell of changed contacts by mail", patience)
-	return workflow.ExecuteActivity(ctx, mail.SendNoticeMail, in).Get(ctx, nil)
+	return finished(ctx, workflow.ExecuteActivity(ctx, mail.SendNoticeMail, in))
 }
 
 // sendCheckMail sends a test or a code by mail.
 func sendCheckMail(ctx workflow.Context, summary string, patience time.Duration, e notify.Effect) error {
-	return workflow.ExecuteActivity(queueContext(ctx, models.QueueMail, summary, patience), mail.SendCheckMail, e).Get(ctx, nil)
+	return finished(ctx, workflow.ExecuteActivity(queueContext(ctx, models.QueueMail, summary, patience), mail.SendCheckMail, e))
 }

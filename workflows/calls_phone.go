@@ -28,23 +28,24 @@ var phone *activities.Phone
 
 // sendText hands a text to the carrier.
 func sendText(ctx workflow.Context, summary string, patience time.Duration, in activities.MessageInput) error {
-	return workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.SendText, in).Get(ctx, nil)
+	return finished(ctx, workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.SendText, in))
 }
 
 // sendNoticeText tells somebody of a changed number by text.
 func sendNoticeText(ctx workflow.Context, patience time.Duration, in activities.NoticeInput) error {
 	ctx = queueContext(ctx, models.QueuePhone, "tell of a changed number by text", patience)
-	return workflow.ExecuteActivity(ctx, phone.SendNoticeText, in).Get(ctx, nil)
+	return finished(ctx, workflow.ExecuteActivity(ctx, phone.SendNoticeText, in))
 }
 
 // sendCheckText sends a test or a code as a text.
 func sendCheckText(ctx workflow.Context, summary string, patience time.Duration, e notify.Effect) error {
-	return workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.SendCheckText, e).Get(ctx, nil)
+	return finished(ctx, workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.SendCheckText, e))
 }
 
 // placeCheckCall calls a contact to tell a code.
 func placeCheckCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) error {
-	return workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.PlaceCall, in).Get(ctx, nil)
+	var id string
+	return workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.PlaceCall, in).Get(ctx, &id)
 }
 
 // placeCall asks the carrier for a call and returns the carrier's id of it. A canceled request is not tried again; an
@@ -68,5 +69,5 @@ func callStatus(ctx workflow.Context, in activities.CallRef) (s models.CallStatu
 // hangUp ends a call.
 func hangUp(ctx workflow.Context, in activities.CallRef) error {
 	ctx = queueContext(ctx, models.QueuePhone, "hang up", time.Minute)
-	return workflow.ExecuteActivity(ctx, phone.HangUp, in).Get(ctx, nil)
+	return finished(ctx, workflow.ExecuteActivity(ctx, phone.HangUp, in))
 }

@@ -16,5 +16,5 @@ func Canary(ctx workflow.Context, process uuid.UUID) error {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Second, ScheduleToCloseTimeout: canaryAnswer, Summary: "note that the worker works",
 	})
-	return workflow.ExecuteActivity(ctx, records.NoteCanary, process).Get(ctx, nil)
+	return finished(ctx, workflow.ExecuteActivity(ctx, records.NoteCanary, process))
 }

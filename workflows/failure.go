@@ -5,6 +5,7 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -54,10 +55,13 @@ func waitedInQueue(err error) bool {
 // failureText returns the class and code of a failure, for the event log.
 func failureText(err error) string {
 	var app *temporal.ApplicationError
-	if !errors.As(err, &app) {
-		return "no answer in time"
+	switch {
+	case errors.As(err, &app):
+		return app.Message()
+	case errors.Is(err, converter.ErrEncodingIsNotSupported):
+		return "the answer was not sealed by this provider for this request"
 	}
-	return app.Message()
+	return "no answer in time"
 }
 
 // mayHaveChanged reports whether a failed activity may have changed something at the vendor. One that ran out of time

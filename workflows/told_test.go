@@ -83,7 +83,7 @@ func TestWithoutAnyContactTheSOCIsTold(t *testing.T) {
 // A run that was begun before goes on as it was.
 func TestARunOfBeforeTellsByRule(t *testing.T) {
 	s := fades(t)
-	s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion)
+	s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(2)).Return(workflow.DefaultVersion)
 	for n := range s.directory.Contacts {
 		s.directory.Contacts[n].Severities = []models.Severity{models.SeverityHigh}
 	}

@@ -100,7 +100,21 @@ const (
 	messagesCounted = 3
 )
 
+// requestsNamed is the version of together from which every request to an activity has a name, which is sealed with the
+// answer. Before, an answer to another request of the workflow was believed, and so was one without anything in it.
+const requestsNamed = 2
+
 // hasChange reports whether this run is to go the new way of a change.
-func hasChange(ctx workflow.Context, change string) bool {
-	return workflow.GetVersion(ctx, change, workflow.DefaultVersion, 1) >= 1
+func hasChange(ctx workflow.Context, change string) bool { return versionOf(ctx, change) >= 1 }
+
+// versionOf returns the version of a change that this run goes by.
+func versionOf(ctx workflow.Context, change string) workflow.Version {
+	latest := workflow.Version(1)
+	if change == together {
+		latest = requestsNamed
+	}
+	return workflow.GetVersion(ctx, change, workflow.DefaultVersion, latest)
 }
+
+// NamesRequests reports whether this run names what it asks of activities.
+func NamesRequests(ctx workflow.Context) bool { return versionOf(ctx, together) >= requestsNamed }
