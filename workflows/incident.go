@@ -44,6 +44,7 @@ type incidentWorkflow struct {
 	invited    bool          // see changeInvitedAreOne
 	recalls    bool          // see changeRecalledRepeatsChecked
 	listens    bool          // see changeToldOfReset
+	says       bool          // see changeRequestsSayWhat
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -70,7 +71,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w.confirmed, w.exact = hasChange(ctx, changeApproversConfirmed), hasChange(ctx, changeWordsAreOfTheirQuestion)
 	w.confirming, w.persons = hasChange(ctx, changeConfirmationsAnswer), hasChange(ctx, changePersonsCounted)
 	w.receipts, w.recalls = hasChange(ctx, changeReceiptsReachNobody), hasChange(ctx, changeRecalledRepeatsChecked)
-	w.listens = hasChange(ctx, changeToldOfReset)
+	w.listens, w.says = hasChange(ctx, changeToldOfReset), hasChange(ctx, changeRequestsSayWhat)
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {

@@ -447,7 +447,8 @@ func (s *story) request(role models.Role, c incident.Command) incident.CommandRe
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r := incident.CommandRequest{CommandContext: incident.CommandContext{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api", Person: models.PersonOf(string(role) + "@acme.example")}, Body: body}
+	r := incident.CommandRequest{CommandContext: incident.CommandContext{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api", Person: models.PersonOf(string(role) + "@acme.example")},
+		Fingerprint: incident.Fingerprint(c.Name(), body), Body: body}
 	s.decided[r.RequestID] = role.Side() == models.SideClient
 	return r
 }
@@ -463,6 +464,11 @@ func (s *story) rejectedAfter(d time.Duration, role models.Role, c incident.Comm
 }
 
 func (s *story) give(o incident.CommandRequest, name string, refused *models.Kind) {
+	s.update(o.RequestID, o, name, refused)
+}
+
+// update sends a command as an Update with an id.
+func (s *story) update(id string, o incident.CommandRequest, name string, refused *models.Kind) {
 	fail := func(err error) {
 		var app *temporal.ApplicationError
 		switch {
@@ -472,7 +478,7 @@ func (s *story) give(o incident.CommandRequest, name string, refused *models.Kin
 			s.t.Errorf("%s: %v, want a refusal of kind %s", name, err, *refused)
 		}
 	}
-	s.env.UpdateWorkflow(name, o.RequestID, &testsuite.TestUpdateCallback{
+	s.env.UpdateWorkflow(name, id, &testsuite.TestUpdateCallback{
 		OnReject: fail,
 		OnAccept: func() {},
 		OnComplete: func(_ any, err error) {

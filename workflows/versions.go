@@ -88,6 +88,10 @@ const (
 	// changeToldOfReset: an incident that was reset goes on from what the store has as soon as the reconciler says that this
 	// is more. Before, it did so when somebody sent it a command, or it had something to record.
 	changeToldOfReset = together
+	// changeRequestsSayWhat: a request is for the command that its sealed fingerprint is of, and one that was rejected stays
+	// rejected until its sender asks again. Before, it was for whatever Signal or Update it came under, a request without a
+	// fingerprint too, and every repeat of a rejected one was judged anew.
+	changeRequestsSayWhat = together
 )
 
 // together is the one name of changes that came at the same time and are asked about where a run begins. Each name costs
