@@ -45,6 +45,7 @@ type incidentWorkflow struct {
 	recalls    bool          // see changeRecalledRepeatsChecked
 	listens    bool          // see changeToldOfReset
 	says       bool          // see changeRequestsSayWhat
+	anew       bool          // see changeNewsAskAgain
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -72,6 +73,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w.confirming, w.persons = hasChange(ctx, changeConfirmationsAnswer), hasChange(ctx, changePersonsCounted)
 	w.receipts, w.recalls = hasChange(ctx, changeReceiptsReachNobody), hasChange(ctx, changeRecalledRepeatsChecked)
 	w.listens, w.says = hasChange(ctx, changeToldOfReset), hasChange(ctx, changeRequestsSayWhat)
+	w.anew = hasChange(ctx, changeNewsAskAgain)
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {
@@ -263,7 +265,11 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 // closeIfReady closes the incident once the client asked for closure and every guard holds. The event is the client's.
 func (w *incidentWorkflow) closeIfReady(ctx workflow.Context) error {
 	i := w.state.Incident
-	if i.ReadyToClose() != nil || !w.areReleasedLookedAt(ctx) {
+	ready := i.ReadyToClose
+	if !w.anew {
+		ready = i.ReadyToCloseAsBefore
+	}
+	if ready() != nil || !w.areReleasedLookedAt(ctx) {
 		return nil
 	}
 	by := i.Closure.By

@@ -66,6 +66,7 @@ func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r 
 
 // decideEvents returns the events that a command causes now, or why it is rejected.
 func (w *incidentWorkflow) decideEvents(ctx workflow.Context, c incident.Command, r incident.CommandRequest) ([]incident.Event, error) {
+	r.AsBefore = !w.anew
 	if !w.bounded {
 		return w.state.Incident.Decide(c, r.CommandContext, workflow.Now(ctx))
 	}

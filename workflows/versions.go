@@ -92,6 +92,9 @@ const (
 	// rejected until its sender asks again. Before, it was for whatever Signal or Update it came under, a request without a
 	// fingerprint too, and every repeat of a rejected one was judged anew.
 	changeRequestsSayWhat = together
+	// changeNewsAskAgain: after a material revision the SOC verifies anew, and after that or the word that the threat is
+	// still present the client confirms a closure anew. Before, the old words closed an incident that waited for a device.
+	changeNewsAskAgain = together
 )
 
 // together is the one name of changes that came at the same time and are asked about where a run begins. Each name costs

@@ -30,6 +30,7 @@ type CommandContext struct {
 	Actor     models.Actor `json:"actor"`
 	Via       string       `json:"via"`              // "api", "portal", "order"
 	Person    string       `json:"person,omitempty"` // see PersonOf
+	AsBefore  bool         `json:"-"`                // the run is from before news made confirmations worthless, see Revised
 }
 
 // CommandRequest is a command on its way to a workflow: the argument of every Update and Signal from a person.
