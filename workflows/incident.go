@@ -46,6 +46,7 @@ type incidentWorkflow struct {
 	listens    bool          // see changeToldOfReset
 	says       bool          // see changeRequestsSayWhat
 	anew       bool          // see changeNewsAskAgain
+	voids      bool          // see changeConsentsVoided
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -73,7 +74,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w.confirming, w.persons = hasChange(ctx, changeConfirmationsAnswer), hasChange(ctx, changePersonsCounted)
 	w.receipts, w.recalls = hasChange(ctx, changeReceiptsReachNobody), hasChange(ctx, changeRecalledRepeatsChecked)
 	w.listens, w.says = hasChange(ctx, changeToldOfReset), hasChange(ctx, changeRequestsSayWhat)
-	w.anew = hasChange(ctx, changeNewsAskAgain)
+	w.anew, w.voids = hasChange(ctx, changeNewsAskAgain), hasChange(ctx, changeConsentsVoided)
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {

@@ -60,6 +60,9 @@ func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r 
 	if _, is := c.(*incident.Comment); is && w.bounded && w.isLong(ctx) && w.recording.bytes() > batchBytes {
 		return models.Errorf(models.TooMany, "the incident gets more than it can record; try again in a moment")
 	}
+	if w.voids { // nobody knows yet which of them count
+		r.Voided = incident.AgreedBefore(c, w.state.Incident)
+	}
 	_, err = w.decideEvents(ctx, c, r)
 	return err
 }
@@ -118,9 +121,11 @@ func (w *incidentWorkflow) judgeCommand(ctx workflow.Context, name string, r inc
 	case known != nil:
 		return *known, nil
 	}
-	if err := w.requireDecision(ctx, c, r); err != nil {
+	voided, err := w.requireDecision(ctx, c, r)
+	if err != nil {
 		return incident.CommandResult{}, w.rejectUnbacked(ctx, name, r, err)
 	}
+	r.Voided = voided
 	if err := w.requireSender(ctx, r); err != nil {
 		err = rejection(err)
 		if typeOf(err) != "" {
@@ -185,10 +190,10 @@ func (w *incidentWorkflow) repeatResult(ctx workflow.Context, name string, r inc
 
 // requireDecision checks that the client's own row in the database backs what a user of the client sends: this very
 // command with these fields, not refused since, not from before what it answers when the look-up is done, and no second
-// consent of one person.
-func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Command, r incident.CommandRequest) error {
+// consent of one person. It returns whose earlier consents to the same count no more.
+func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Command, r incident.CommandRequest) (voided []models.Actor, err error) {
 	if !incident.IsDecision(r.Actor.Side) || !w.backed && !incident.ClosesRisk(c) {
-		return nil
+		return nil, nil
 	}
 	answers := func() int {
 		if _, is := c.(*incident.ConfirmClosure); is && !w.confirming {
@@ -202,30 +207,34 @@ func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Comm
 	}
 	in.AgreedBefore = w.agreedBefore(c)
 	found, err := findDecision(ctx, in, w.backed)
-	for err == nil && !slices.Equal(in.AgreedBefore, w.agreedBefore(c)) { // somebody agreed meanwhile
+	for err == nil && !slices.Equal(in.Givers, w.agreedBefore(c).Givers) { // somebody agreed meanwhile
 		in.AgreedBefore = w.agreedBefore(c)
 		found, err = findDecision(ctx, in, w.backed)
 	}
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case found.Disabled:
-		return senderMayNotAct()
+		return nil, senderMayNotAct()
 	case !found.Backed:
-		return models.Errorf(models.Forbidden, "no decision of the client stands behind this")
+		return nil, models.Errorf(models.Forbidden, "no decision of the client stands behind this")
 	case found.AreOne && w.invited:
-		return incident.CountsAsOne()
+		return nil, incident.CountsAsOne()
 	case w.backed && !found.Old && found.Seq < answers():
-		return models.Errorf(models.Conflict, "the incident has changed since this was decided; look again and decide anew")
+		return nil, models.Errorf(models.Conflict, "the incident has changed since this was decided; look again and decide anew")
+	case !w.voids:
+		return nil, nil
 	}
-	return nil
+	return found.Voided, nil
 }
 
-func (w *incidentWorkflow) agreedBefore(c incident.Command) []string {
-	if !w.invited {
-		return nil
+// agreedBefore returns who has agreed already to what a command approves.
+func (w *incidentWorkflow) agreedBefore(c incident.Command) agreedBefore {
+	approve, is := c.(*incident.Approve)
+	if !is || !w.invited {
+		return agreedBefore{}
 	}
-	return incident.AgreedBefore(c, w.state.Incident)
+	return agreedBefore{Givers: incident.AgreedBefore(c, w.state.Incident), AskedBy: w.askedBy(w.openApproval(approve.Approval))}
 }
 
 // requireSender checks that the user of the SOC who sent a command may still act for the client. Whoever Watchfire does not

@@ -282,7 +282,8 @@ func (s *story) world() {
 		if s.saidAt != nil {
 			seq = s.saidAt()
 		}
-		return activities.Decision{Backed: s.decided[in.RequestID], Seq: seq, Disabled: s.disabled[in.UserID], AreOne: s.invited && len(in.AgreedBefore) > 0}, nil
+		return activities.Decision{Backed: s.decided[in.RequestID], Seq: seq, Disabled: s.disabled[in.UserID], AreOne: s.invited && len(in.Givers) > 0,
+			Voided: s.voided(in.AgreedBefore)}, nil
 	})
 	s.env.OnActivity(records.MayNotAct, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.SenderInput) (bool, error) {
 		s.mu.Lock()
@@ -308,7 +309,7 @@ func (s *story) world() {
 				call = e.Key
 			}
 		}
-		out := activities.Statement{Known: !s.unsaid, Seq: seq, About: in.About(call), Person: person}
+		out := activities.Statement{Known: !s.unsaid, Seq: seq, About: in.About(call), Person: person, Voided: s.voided(in.AgreedBefore)}
 		if in.AskedBy != nil && in.Key == notify.KeyAcknowledge && !slices.ContainsFunc(s.mayApprove(*in.AskedBy).Contacts, func(c models.Contact) bool { return c.ID == in.Contact }) {
 			out.Refused = "may not approve"
 		}
@@ -415,6 +416,17 @@ func (s *story) world() {
 			state = models.HostNormal
 		}
 		return activities.EndpointReport{AgentID: in.AgentID, State: state, Online: true}, nil
+	})
+}
+
+// voided returns who of some may not act any more.
+func (s *story) voided(before activities.AgreedBefore) []models.Actor {
+	return slices.DeleteFunc(slices.Clone(before.Givers), func(by models.Actor) bool {
+		id, is := by.Contact()
+		if !is {
+			return !s.disabled[by.ID]
+		}
+		return slices.ContainsFunc(s.mayApprove(*before.AskedBy).Contacts, func(c models.Contact) bool { return c.ID == id })
 	})
 }
 

@@ -95,6 +95,9 @@ const (
 	// changeNewsAskAgain: after a material revision the SOC verifies anew, and after that or the word that the threat is
 	// still present the client confirms a closure anew. Before, the old words closed an incident that waited for a device.
 	changeNewsAskAgain = together
+	// changeConsentsVoided: when somebody approves, the earlier consents of those who may not act any more count no longer, and
+	// the calls go on. Before, each counted for ever.
+	changeConsentsVoided = together
 )
 
 // together is the one name of changes that came at the same time and are asked about where a run begins. Each name costs
