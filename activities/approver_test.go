@@ -40,7 +40,8 @@ func TestWhoMayApproveIsSaidByTheStoreAsItIsNow(t *testing.T) {
 	const disabled, colleagues = "the contact is a user of the client who is disabled", "the contact is a user of the SOC"
 	wants := func(when string, by models.Actor, want string) {
 		t.Helper()
-		in := activities.StatementInput{ClientID: client, Reference: ref, Contact: contact.ID, Key: notify.KeyAcknowledge, Approval: "a1", AskedBy: &by}
+		in := activities.StatementInput{ClientID: client, Reference: ref, Contact: contact.ID, Key: notify.KeyAcknowledge, Approval: "a1"}
+		in.AskedBy = &by
 		found, err := o.records.FindStatement(t.Context(), in)
 		o.ok(err)
 		if !found.Known || found.Refused != want {

@@ -308,8 +308,44 @@ type DecisionInput struct {
 	Person      string
 	Via         string
 	Fingerprint string // see incident.Fingerprint
-	// AgreedBefore holds the ids of the users who have agreed to the same already.
-	AgreedBefore []string `json:",omitempty"`
+	AgreedBefore
+}
+
+// AgreedBefore names those who have agreed already to what somebody consents to, and the user who asked for it.
+type AgreedBefore struct {
+	Givers  []models.Actor `json:",omitempty"`
+	AskedBy *models.Actor  `json:",omitempty"` // see notify.ApprovalCall
+}
+
+// voided returns those who may not act any more: users who are disabled or have another role than they consented in, and
+// contacts who may not approve, as things are now.
+func (b AgreedBefore) voided(tx *store.Tx) ([]models.Actor, error) {
+	lost, err := tx.LostRoles(b.Givers)
+	if err != nil {
+		return nil, err
+	}
+	for _, giver := range b.Givers {
+		id, is := giver.Contact()
+		if !is {
+			continue
+		}
+		c, err := tx.Contact(id)
+		if err != nil {
+			return nil, err
+		}
+		isLost := !c.RemovedAt.IsZero()
+		if b.AskedBy != nil {
+			why, err := whyNoApprovers(tx, *b.AskedBy, c)
+			if err != nil {
+				return nil, err
+			}
+			isLost = isLost || why[id] != ""
+		}
+		if isLost {
+			lost = append(lost, giver)
+		}
+	}
+	return lost, nil
 }
 
 // HasDecision reports whether the client's own row backs a decision: same request, same command with the same body, same
@@ -324,8 +360,10 @@ type Decision struct {
 	Backed   bool // the client's own row says the same, and was not refused
 	Disabled bool `json:",omitempty"` // the user was disabled since, or has another role
 	AreOne   bool `json:",omitempty"` // one person may be behind the user and one who agreed before, see store.Tx.AreOne
-	Old      bool // the row is from before rows said more: nobody knows what it answers
-	Seq      int  // of the last event that the store had when it was said last
+	// Voided are those who agreed before and may not act any more.
+	Voided []models.Actor `json:",omitempty"`
+	Old    bool           // the row is from before rows said more: nobody knows what it answers
+	Seq    int            // of the last event that the store had when it was said last
 }
 
 // FindDecision looks for the client's own row behind a command: the same request, command and body, of the same person in
@@ -343,7 +381,10 @@ func (r *Records) FindDecision(ctx context.Context, in DecisionInput) (found Dec
 			found.Disabled, err = tx.MayNotAct(d.UserID, d.Said.Role)
 		}
 		if err == nil {
-			found.AreOne, err = tx.AreOne(d.UserID, in.AgreedBefore)
+			found.Voided, err = in.voided(tx)
+		}
+		if err == nil {
+			found.AreOne, err = tx.AreOne(d.UserID, in.Givers)
 		}
 		return err
 	})
@@ -369,8 +410,8 @@ type StatementInput struct {
 	Reference models.Reference
 	Contact   uuid.UUID
 	Key       notify.Key
-	Approval  string        // "" for an acknowledgement
-	AskedBy   *models.Actor `json:",omitempty"` // see notify.ApprovalCall
+	Approval  string // "" for an acknowledgement
+	AgreedBefore
 }
 
 // Statement is what the store knows of a contact's statement.
@@ -381,6 +422,8 @@ type Statement struct {
 	Person string // see models.PersonOf
 	// Refused says why the contact may not approve, as things are now; "" when they may, or nothing was approved.
 	Refused string `json:",omitempty"`
+	// Voided are those who agreed before to what was approved and may not act any more.
+	Voided []models.Actor `json:",omitempty"`
 }
 
 // Answers reports whether the statement answers a question: it was said after the event with this Seq that put the
@@ -416,6 +459,9 @@ func (r *Records) FindStatement(ctx context.Context, in StatementInput) (found S
 			return nil
 		}
 		found.Person = c.Person()
+		if found.Voided, err = in.voided(tx); err != nil {
+			return err
+		}
 		if in.AskedBy != nil && in.Approval != "" && in.Key == notify.KeyAcknowledge {
 			why, err := whyNoApprovers(tx, *in.AskedBy, c)
 			if err != nil {

@@ -1,6 +1,8 @@
 package activities_test
 
 import (
+	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -58,7 +60,7 @@ func TestADecisionIsBackedByItsOwnRowOnly(t *testing.T) {
 		if in.Reference != good.Reference {
 			want.Seq = 0
 		}
-		if got != want {
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, want %+v", name, got, want)
 		}
 	}
@@ -69,9 +71,9 @@ func TestADecisionIsBackedByItsOwnRowOnly(t *testing.T) {
 	})
 	stranger, err := o.ledger.Store.CreateUser(t.Context(), models.User{ClientID: o.effect.ClientID, Name: "S", Email: "s@acme.example", Role: models.RoleAdmin})
 	o.ok(err)
-	for before, want := range map[uuid.UUID]bool{invited.ID: true, stranger.ID: false, user.ID: false} { // oneself is no other one
+	for before, want := range map[models.Actor]bool{invited.Actor(): true, stranger.Actor(): false, user.Actor(): false} { // oneself is no other one
 		in := good
-		in.AgreedBefore = []string{before.String()}
+		in.Givers = []models.Actor{before}
 		if got, err := o.records.FindDecision(t.Context(), in); err != nil || got.AreOne != want {
 			t.Errorf("beside %s: %+v, %v, want one: %t", before, got, err, want)
 		}
@@ -123,7 +125,7 @@ func TestAStatementIsBackedByTheContactsOwnRowOnly(t *testing.T) {
 		if c.seq > 0 {
 			want = activities.Statement{Known: true, Seq: c.seq, About: c.about, Person: c.contact.Person()}
 		}
-		if got != want {
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, want %+v", name, got, want)
 		}
 	}
@@ -203,4 +205,79 @@ func TestWhoHasLostTheRightSaysNothing(t *testing.T) {
 	if _, _, analystLost, _, _ := judge(); !analystLost {
 		t.Error("a disabled analyst may act")
 	}
+}
+
+// Who agreed before, and may not act any more when another one agrees, is none of two persons.
+func TestAnEarlierConsentIsVoidWithoutTheRightOfWhoGaveIt(t *testing.T) {
+	o := newOffice(t)
+	db, ref, client := o.ledger.Store, o.effect.Incident, o.effect.ClientID
+	newUser := func(name string, role models.Role) models.User {
+		u, err := db.CreateUser(t.Context(), models.User{ClientID: client, Name: name, Email: name + "@acme.example", Role: role})
+		o.ok(err)
+		return u
+	}
+	second, admin := newUser("second", models.RoleAdmin), newUser("admin", models.RoleAdmin)
+	stays, disabled, demoted := newUser("stays", models.RoleResponder), newUser("disabled", models.RoleResponder), newUser("demoted", models.RoleAdmin)
+	kept, removed, revoked, moved := o.hires("kept", models.Hours{}), o.hires("removed", models.Hours{}), o.hires("revoked", models.Hours{}), o.hires("moved", models.Hours{})
+	for _, c := range []models.Contact{kept, removed, revoked, moved} {
+		o.as(store.Portal, func(tx *store.Tx) error {
+			_, err := tx.ConfirmApprover(c.ID, admin.ID, "", o.now)
+			return err
+		})
+	}
+	before := activities.AgreedBefore{AskedBy: &models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}}
+	for _, u := range []models.User{stays, disabled, demoted} {
+		before.Givers = append(before.Givers, u.Actor())
+	}
+	for _, c := range []models.Contact{kept, removed, revoked, moved} {
+		before.Givers = append(before.Givers, models.ContactActor(c.ID))
+	}
+	body := `{"approval":"a1"}`
+	decision := activities.DecisionInput{
+		ClientID: client, Reference: ref, RequestID: "d-1", Command: "approve", UserID: second.ID.String(), Role: models.RoleAdmin, Person: "p",
+		Via: "api", Fingerprint: incident.Fingerprint("approve", []byte(body)), AgreedBefore: before,
+	}
+	o.as(store.Portal, func(tx *store.Tx) error {
+		return tx.SaveDecision(store.Decision{
+			RequestID: "d-1", Incident: ref, Command: "approve", UserID: second.ID, Fingerprint: decision.Fingerprint, At: o.now,
+			Said: store.Said{Role: models.RoleAdmin, Person: "p", Via: "api", Body: body, Seq: 5},
+		})
+	})
+	caller := o.hires("caller", models.Hours{})
+	call := notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 1, 1, caller.ID)
+	o.as(store.Hooks, func(tx *store.Tx) error {
+		return tx.SaveStatement(store.Statement{Effect: call.Key, Key: notify.KeyAcknowledge, Incident: ref, Contact: caller.ID, Seq: 6, At: o.now})
+	})
+	wants := func(when string, want ...models.Actor) {
+		t.Helper()
+		d, err := o.records.FindDecision(t.Context(), decision)
+		o.ok(err)
+		s, err := o.records.FindStatement(t.Context(), activities.StatementInput{
+			ClientID: client, Reference: ref, Contact: caller.ID, Key: notify.KeyAcknowledge, Approval: "a1", AgreedBefore: before,
+		})
+		o.ok(err)
+		if !d.Backed || !s.Known || !slices.Equal(d.Voided, want) || !slices.Equal(s.Voided, want) {
+			t.Errorf("%s: voided for a user %+v, for a contact %+v, want %+v", when, d.Voided, s.Voided, want)
+		}
+	}
+	wants("at first")
+	change := func(u models.User, c store.UserChange) {
+		o.ok(db.ForLogins(t.Context(), client, func(tx *store.Tx) error {
+			_, _, err := tx.ChangeUser(u.ID, c)
+			return err
+		}))
+	}
+	change(disabled, store.UserChange{Role: models.RoleResponder, Disabled: true})
+	change(demoted, store.UserChange{Role: models.RoleViewer})
+	o.as(store.SOC, func(tx *store.Tx) error { return tx.RemoveContact(removed.ID, o.now) })
+	o.as(store.Portal, func(tx *store.Tx) error {
+		_, err := tx.RevokeApprover(revoked.ID, admin.ID, o.now)
+		return err
+	})
+	o.as(store.SOC, func(tx *store.Tx) error {
+		moved.Phone = "+12025550199"
+		_, err := tx.UpdateContact(moved)
+		return err
+	})
+	wants("at last", disabled.Actor(), demoted.Actor(), models.ContactActor(removed.ID), models.ContactActor(revoked.ID), models.ContactActor(moved.ID))
 }

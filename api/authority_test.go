@@ -262,6 +262,15 @@ func TestNobodyIsASecondPersonWithAnInvitationOfTheirOwnMaking(t *testing.T) {
 			t.Errorf("%s and whom the provider invited are one: %+v", pair[0], e.Approval)
 		}
 	}
+	// The consent of somebody who was disabled counts no more, and stands in nobody's way.
+	ref := w.ruled(authority.DecideAsk, 2)
+	w.must(http.StatusOK, w.post("ghost", at(ref, "approve"), approve))
+	given := w.endpoint("viewer", ref).Approval.Given
+	w.ok(w.store.ForLogins(t.Context(), w.acme.ID, func(tx *store.Tx) error {
+		_, _, err := tx.ChangeUser(uuid.MustParse(given[0].By.ID), store.UserChange{Role: models.RoleAdmin, Disabled: true})
+		return err
+	}))
+	w.must(http.StatusOK, w.post("admin", at(ref, "approve"), approve))
 }
 
 // One human has many ways to write their address: as a contact, whose word came first, and as a user.

@@ -242,6 +242,32 @@ func TestClosingOverAPresentThreatIsAnAcceptedRisk(t *testing.T) {
 	}), models.Conflict)
 }
 
+// A confirmation that news overtook is gone from the state, and the client's request closes when the threat is gone after
+// all. A log of before, in which it counted, is whole as ever.
+func TestAConfirmationThatNewsOvertookClosesNothing(t *testing.T) {
+	h := newHouse(t)
+	user, until := h.acme.user.Actor(), noon.Add(30*24*time.Hour)
+	for name, of := range map[string]struct {
+		before  bool
+		closing string
+	}{"as it is now": {false, "as it is now"}, "of before": {true, "of before confirmed"}} {
+		i := h.published(h.acme, name)
+		confirmed := &incident.ClosureConfirmed{Decision: name + " confirmed", Reason: "gone", ExpiresAt: until}
+		if !of.before {
+			confirmed.Request = &incident.ClosureRequest{Decision: name, Outcome: incident.OutcomeResolved}
+		}
+		h.record(h.acme, &i, user, &incident.ClosureRequested{Decision: name, Outcome: incident.OutcomeResolved, Note: "done"}, confirmed)
+		h.record(h.acme, &i, h.analyst.Actor(), &incident.Revised{Change: "ransomware", Material: true, AsksAgain: !of.before},
+			&incident.Verified{Gone: true, Note: "wiped"})
+		h.decide(h.acme, i.Reference, name)
+		d := decision(h.acme, i.Reference, name+" confirmed")
+		d.Command, d.Said.Body = "confirm-closure", `{"reason":"gone","expires_at":"`+until.Format(time.RFC3339Nano)+`"}`
+		h.as(store.Portal, h.acme, func(tx *store.Tx) error { return tx.SaveDecision(d) })
+		h.record(h.acme, &i, user, &incident.Closed{Decision: of.closing})
+		h.as(store.Worker, h.acme, func(tx *store.Tx) error { return tx.VerifyEvents(i.Reference) })
+	}
+}
+
 // An incident that is marked as ended comes back when the time of an accepted risk is over, and not before.
 func TestExpiredRisks(t *testing.T) {
 	h := newHouse(t)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -312,23 +313,48 @@ func (tx *Tx) MayNotAct(user uuid.UUID, as models.Role) (bool, error) {
 	return found > 0, problem("look for user", err)
 }
 
+// LostRoles returns those of some users of the transaction's client who are known to have lost the right to act as they did:
+// they are disabled, or have another role. Others, such as contacts, are none of them.
+func (tx *Tx) LostRoles(users []models.Actor) (lost []models.Actor, err error) {
+	if err := tx.needsClient(); err != nil {
+		return nil, err
+	}
+	for _, u := range users {
+		id, err := uuid.Parse(u.ID)
+		if err != nil {
+			continue
+		}
+		var found int64
+		err = tx.db.Table("users").Where("id = ? and client_id = ? and (disabled_at is not null or role <> ?)", id, tx.client, u.Role).Count(&found).Error
+		if err != nil {
+			return nil, problem("look for user", err)
+		}
+		if found > 0 {
+			lost = append(lost, u)
+		}
+	}
+	return lost, nil
+}
+
 // AreOne reports whether one user of the transaction's client may be behind a user and another one of some: who saw
 // somebody's invitation may have used it, and so may whoever invited that user. Whom the provider invited stands alone.
-func (tx *Tx) AreOne(user uuid.UUID, others []string) (bool, error) {
-	if err := tx.needsClient(); err != nil {
+// Others of LostRoles do not count.
+func (tx *Tx) AreOne(user uuid.UUID, others []models.Actor) (bool, error) {
+	lost, err := tx.LostRoles(others)
+	if err != nil {
 		return false, err
-	}
-	if len(others) == 0 {
-		return false, nil
 	}
 	ids := []uuid.UUID{user}
 	for _, other := range others {
-		if id, err := uuid.Parse(other); err == nil { // others are no users
+		if id, err := uuid.Parse(other.ID); err == nil && !slices.Contains(lost, other) { // others are no users
 			ids = append(ids, id)
 		}
 	}
+	if len(ids) == 1 {
+		return false, nil
+	}
 	var found bool
-	err := tx.db.Raw(`with recursive behind (of, id, invited_by) as (
+	err = tx.db.Raw(`with recursive behind (of, id, invited_by) as (
 			select id, id, invited_by from users where client_id = ? and id in ?
 			union select b.of, u.id, u.invited_by from behind b join users u on u.client_id = ? and u.id = b.invited_by)
 		select exists (select from behind a join behind b on a.id = b.id where a.of = ? and b.of <> a.of)`,

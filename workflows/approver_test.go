@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/authority"
@@ -264,5 +265,113 @@ func TestWhoeverHearsTheReferenceInACallAboutAnApprovalStopsThePhones(t *testing
 				t.Error("hearing which device it is approves")
 			}
 		})
+	}
+}
+
+// voiding returns whose earlier consents counted no more, in order.
+func (s *story) voiding() (all []models.Actor) {
+	for _, e := range s.events {
+		if d, is := e.Data.(*incident.ApprovalGiven); is {
+			all = append(all, d.Voided...)
+		}
+	}
+	return all
+}
+
+// A responder approves with a token that was stolen, and is disabled for it. The next one who agrees is the first.
+func TestTheConsentOfAUserWhoWasDisabledSinceIsNoneOfTwo(t *testing.T) {
+	for name, second := range map[string]func(*story){
+		"before a user agrees": func(s *story) { s.after(12*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a1"}) },
+		"before a contact agrees": func(s *story) {
+			s.env.RegisterDelayedCallback(func() {
+				s.saidIn = notify.ApprovalCallEffect(ref, acme, notify.ApprovalCall{ID: "a1"}, 1, 1, first).Key
+				s.env.SignalWorkflow(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: first, Granted: true})
+			}, 12*time.Minute)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			s.answers = s.hears(models.CallNoAnswer)
+			s.needsTwo("eva@acme.example", "max@acme.example")
+			s.after(10*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"})
+			s.env.RegisterDelayedCallback(func() { s.disabled = map[string]bool{user(models.RoleResponder).ID: true} }, 11*time.Minute)
+			second(s)
+			during := s.at(20 * time.Minute)
+			var isolated []string
+			s.env.RegisterDelayedCallback(func() { isolated, s.disabled = slices.Clone(s.edr), nil }, 20*time.Minute)
+			s.after(21*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"}) // enabled again
+			s.env.RegisterDelayedCallback(func() { s.saidIn, s.answers = "", s.presses("1") }, time.Hour)
+			s.containedBy(3 * time.Hour)
+			i := s.run(models.SeverityMedium)
+			if a := during.Endpoints[0].Approval; len(isolated) != 0 || !a.IsAnswerable() || len(a.Given) != 1 || a.Given[0].By == user(models.RoleResponder) {
+				t.Errorf("isolated %v on the consents %+v", isolated, a.Given)
+			}
+			if got := s.voiding(); !slices.Equal(got, []models.Actor{user(models.RoleResponder)}) || len(s.edr) != 2 || i.Phase != incident.PhaseClosed {
+				t.Errorf("voided %+v, asked of the EDR %v, phase %s", got, s.edr, i.Phase)
+			}
+		})
+	}
+}
+
+// The calls count those who may act, whoever agreed before them.
+func TestTheCallsGoOnInThePlaceOfWhoMayNotActAnyMore(t *testing.T) {
+	third := modelstest.ContactID(2)
+	for name, isUser := range map[string]bool{"a user who agreed before the calls": true, "a contact who agreed in a call": false} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			lost := models.ContactActor(first)
+			s.needsTwo("eva@acme.example", "max@acme.example", "uta@acme.example")
+			if isUser { // the calls begin later, with the responder's consent
+				lost = user(models.RoleResponder)
+				later := s.directory
+				s.directory = later.Approvers(map[uuid.UUID]bool{first: true, ciso: true, third: true})
+				s.after(3*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"})
+				waits := s.at(4 * time.Minute)
+				s.env.RegisterDelayedCallback(func() {
+					s.directory.Contacts = later.Contacts[1:]
+					done := &incident.CompleteTask{Task: waits.OpenTask(incident.TaskNoApprover, "a1").ID}
+					s.give(s.request(models.RoleAnalyst, done), done.Name(), nil)
+				}, 5*time.Minute)
+			}
+			s.answers = func(e notify.Effect) {
+				if e.Contact == ciso && notify.IsCallAbout(e.Key, ref, "a1") { // the second one's phone rings already
+					s.directory.Contacts = slices.Clone(s.directory.Contacts)
+					s.directory.Contacts[0].Approver, s.disabled = nil, map[string]bool{user(models.RoleResponder).ID: true}
+					if isUser {
+						s.directory.Contacts[0].Approver = &models.Approver{}
+					}
+				}
+				s.presses("1")(e)
+			}
+			during := s.at(20 * time.Minute)
+			var called []uuid.UUID
+			s.env.RegisterDelayedCallback(func() { called, s.disabled = s.calledAbout("a1"), nil }, 20*time.Minute)
+			s.containedBy(3 * time.Hour)
+			s.run(models.SeverityMedium)
+			if !slices.Contains(called, third) || !during.Endpoints[0].Approval.Granted {
+				t.Errorf("called %v, %+v", called, during.Endpoints[0].Approval)
+			}
+			if got := s.voiding(); !slices.Equal(got, []models.Actor{lost}) {
+				t.Errorf("voided %+v, want %+v", got, lost)
+			}
+		})
+	}
+}
+
+// A run of before counts what it counted.
+func TestARunOfBeforeCountsTheConsentOfWhoMayNotActAnyMore(t *testing.T) {
+	s := newStory(t)
+	s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion)
+	s.answers = s.hears(models.CallNoAnswer)
+	s.needsTwo("eva@acme.example", "max@acme.example")
+	s.after(10*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"})
+	s.env.RegisterDelayedCallback(func() { s.disabled = map[string]bool{user(models.RoleResponder).ID: true} }, 11*time.Minute)
+	s.after(12*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a1"})
+	s.env.RegisterDelayedCallback(func() { s.disabled, s.authority.TwoPersons = nil, nil }, 20*time.Minute)
+	during := s.at(20 * time.Minute)
+	s.containedBy(3 * time.Hour)
+	s.run(models.SeverityMedium)
+	if a := during.Endpoints[0].Approval; !a.Granted || len(s.voiding()) != 0 {
+		t.Errorf("%+v", a)
 	}
 }

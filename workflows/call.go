@@ -40,6 +40,7 @@ type callRoundWorkflow struct {
 	sees               bool                             // see changeRefusalsSeen
 	persons            bool                             // see changePersonsCounted
 	exact              bool                             // see changeWordsAreOfTheirQuestion
+	voids              bool                             // see changeConsentsVoided
 	hearing            int                              // keys that are being looked up
 }
 
@@ -62,6 +63,7 @@ func CallRound(ctx workflow.Context, in notify.CallRoundInput) error {
 	w := &callRoundWorkflow{CallRoundInput: in, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]notify.CallOutcome{}}
 	w.backed, w.sees = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeRefusalsSeen)
 	w.persons, w.exact = hasChange(ctx, changePersonsCounted), hasChange(ctx, changeWordsAreOfTheirQuestion)
+	w.voids = hasChange(ctx, changeConsentsVoided)
 	w.registerSignals(ctx)
 	left := in.Calls
 	for pass := 1; pass <= passes && len(left) > 0 && !w.isOver(); pass++ {
@@ -165,6 +167,9 @@ func (w *callRoundWorkflow) isTheirs(ctx workflow.Context, c *phoneCall, k notif
 	said, about := statementInput{ClientID: w.ClientID, Reference: w.Reference, Contact: k.Contact, Key: k.Digit}, w.Revision
 	if w.Approval != nil {
 		said.Approval, said.AskedBy, about = w.Approval.ID, w.Approval.AskedBy, w.Round
+		if k.Digit == notify.KeyAcknowledge {
+			said.Givers = w.agreed()
+		}
 	}
 	c.hearing, w.hearing = true, w.hearing+1
 	defer func() { c.hearing, w.hearing = false, w.hearing-1 }()
@@ -177,6 +182,7 @@ func (w *callRoundWorkflow) isTheirs(ctx workflow.Context, c *phoneCall, k notif
 	case err != nil:
 		return false
 	case known && found.Refused == "" && found.Answers(w.Answers, about):
+		w.void(found.Voided)
 		return true
 	case known && w.Approval != nil:
 		w.signalIncident(ctx, models.SignalPhoneConsent, w.consent(k))
@@ -184,6 +190,30 @@ func (w *callRoundWorkflow) isTheirs(ctx workflow.Context, c *phoneCall, k notif
 		w.signalIncident(ctx, models.SignalKeyPress, k)
 	}
 	return false
+}
+
+// agreed returns who has agreed to what the calls are about, as far as the round knows.
+func (w *callRoundWorkflow) agreed() []models.Actor {
+	if !w.voids {
+		return nil
+	}
+	all := slices.Clone(w.Approval.AgreedBefore)
+	for _, c := range w.approvers {
+		all = append(all, models.ContactActor(c.Contact))
+	}
+	return all
+}
+
+// void lets the calls go on until others have agreed in the place of those who may not act any more.
+func (w *callRoundWorkflow) void(of []models.Actor) {
+	if len(of) == 0 {
+		return
+	}
+	isVoid := func(by models.Actor) bool { return slices.Contains(of, by) }
+	count := len(w.Approval.AgreedBefore)
+	w.Approval.AgreedBefore = slices.DeleteFunc(slices.Clone(w.Approval.AgreedBefore), isVoid)
+	w.Approval.Persons += count - len(w.Approval.AgreedBefore)
+	w.approvers = slices.DeleteFunc(w.approvers, func(c notify.PhoneConsent) bool { return isVoid(models.ContactActor(c.Contact)) })
 }
 
 // isHearing reports whether a key that was pressed may still count.

@@ -23,6 +23,8 @@ type (
 	senderInput            = activities.SenderInput
 	statementInput         = activities.StatementInput
 	evaluateAuthorityInput = activities.EvaluateAuthorityInput
+	agreedBefore           = activities.AgreedBefore
+	foundStatement         = activities.Statement
 	outcomeInput           = activities.OutcomeInput
 	commandInput           = activities.CommandInput
 	noticeInput            = activities.NoticeInput

@@ -44,6 +44,9 @@ type incidentWorkflow struct {
 	invited    bool          // see changeInvitedAreOne
 	recalls    bool          // see changeRecalledRepeatsChecked
 	listens    bool          // see changeToldOfReset
+	says       bool          // see changeRequestsSayWhat
+	anew       bool          // see changeNewsAskAgain
+	voids      bool          // see changeConsentsVoided
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -70,7 +73,8 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	w.confirmed, w.exact = hasChange(ctx, changeApproversConfirmed), hasChange(ctx, changeWordsAreOfTheirQuestion)
 	w.confirming, w.persons = hasChange(ctx, changeConfirmationsAnswer), hasChange(ctx, changePersonsCounted)
 	w.receipts, w.recalls = hasChange(ctx, changeReceiptsReachNobody), hasChange(ctx, changeRecalledRepeatsChecked)
-	w.listens = hasChange(ctx, changeToldOfReset)
+	w.listens, w.says = hasChange(ctx, changeToldOfReset), hasChange(ctx, changeRequestsSayWhat)
+	w.anew, w.voids = hasChange(ctx, changeNewsAskAgain), hasChange(ctx, changeConsentsVoided)
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {
@@ -262,7 +266,11 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 // closeIfReady closes the incident once the client asked for closure and every guard holds. The event is the client's.
 func (w *incidentWorkflow) closeIfReady(ctx workflow.Context) error {
 	i := w.state.Incident
-	if i.ReadyToClose() != nil || !w.areReleasedLookedAt(ctx) {
+	ready := i.ReadyToClose
+	if !w.anew {
+		ready = i.ReadyToCloseAsBefore
+	}
+	if ready() != nil || !w.areReleasedLookedAt(ctx) {
 		return nil
 	}
 	by := i.Closure.By

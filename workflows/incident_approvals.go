@@ -216,16 +216,20 @@ func personsFor(e *incident.Endpoint) int {
 // handlePhoneConsent takes a contact's key press about an approval, or the report that the calls have ended.
 func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.PhoneConsent) {
 	e := w.openApproval(c.Approval)
+	var voided []models.Actor
 	if e != nil && !c.Ended && w.backed {
 		key := notify.KeyDeny
 		if c.Granted {
 			key = notify.KeyAcknowledge
 		}
-		ok, person := w.isBacked(ctx, statement{c.Contact, key, c.Approval})
+		ok, found := w.isBacked(ctx, statement{c.Contact, key, c.Approval})
 		if !ok {
 			return
 		}
-		c.Person, e = person, w.openApproval(c.Approval)
+		c.Person, e = found.Person, w.openApproval(c.Approval)
+		if e != nil { // who agreed meanwhile was looked up for that
+			voided = slices.DeleteFunc(e.Approval.Givers(), func(by models.Actor) bool { return !slices.Contains(found.Voided, by) })
+		}
 	}
 	defer func() {
 		w.approving.endsItself[c.Approval] = c.Ended || e != nil && w.openApproval(c.Approval) == nil || w.approving.endsItself[c.Approval]
@@ -237,7 +241,7 @@ func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.Pho
 			w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ApprovalExpired{Approval: c.Approval, AllCalled: true}))
 		}
 	case c.Granted:
-		w.answerApproval(ctx, c, (*incident.Approve)(nil).Name(), &incident.ApprovalGiven{Approval: c.Approval, Person: c.Person, Via: "voice"})
+		w.answerApproval(ctx, c, (*incident.Approve)(nil).Name(), &incident.ApprovalGiven{Approval: c.Approval, Person: c.Person, Via: "voice", Voided: voided})
 	default:
 		w.answerApproval(ctx, c, (*incident.Deny)(nil).Name(), &incident.ApprovalDenied{Approval: c.Approval, Person: c.Person, Via: "voice"})
 	}

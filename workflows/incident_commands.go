@@ -10,10 +10,6 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
-// resultsKept bounds how many results of accepted commands, and how many of rejected ones, an incident remembers for
-// repeats.
-const resultsKept = 200
-
 // registerCommand takes a command as an Update with a validator, and under the same name as a Signal.
 func (w *incidentWorkflow) registerCommand(ctx workflow.Context, name string) error {
 	err := workflow.SetUpdateHandlerWithOptions(ctx, name,
@@ -41,31 +37,18 @@ func (w *incidentWorkflow) registerCommand(ctx workflow.Context, name string) er
 		w.unfinished++
 		defer func() { w.unfinished-- }()
 		if _, err := w.executeCommand(ctx, name, r); err != nil {
-			w.recordRejection(ctx, name, r, failureText(err))
+			w.recordRejection(ctx, name, r, err)
 		}
 	})
 	return nil
-}
-
-// recordRejection records the rejection of a command that came as a signal, because nobody can answer the sender of a
-// signal. A repeat under the same request id is recorded once.
-func (w *incidentWorkflow) recordRejection(ctx workflow.Context, name string, r incident.CommandRequest, reason string) {
-	r = w.fingerprinted(name, r)
-	result := incident.RememberedResult{CommandResult: incident.CommandResult{RequestID: r.RequestID, Command: name, Fingerprint: r.Fingerprint}, Rejected: true}
-	if r.RequestID != "" && slices.Contains(w.state.Results, result) {
-		return
-	}
-	w.rememberResult(result)
-	w.logIfRefused(ctx, w.emit(ctx, models.System(),
-		&incident.CommandRejected{Command: name, Reason: reason, RequestID: r.RequestID, By: r.Actor}))
 }
 
 // validateCommand returns why a command would be rejected, or nil. It changes nothing. When the history is long and the
 // store is behind, comments wait outside, so that the run can leave: steady talk would let the history grow until
 // Temporal ends the workflow.
 func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r incident.CommandRequest) error {
-	if w.resultOf(r.RequestID) != nil {
-		return nil
+	if known, err := w.validateRepeat(name, r); known || err != nil {
+		return err
 	}
 	if w.recording.refused {
 		return models.Errorf(models.Unavailable, "the incident's record does not agree with its workflow; an operator has to settle it")
@@ -77,12 +60,16 @@ func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r 
 	if _, is := c.(*incident.Comment); is && w.bounded && w.isLong(ctx) && w.recording.bytes() > batchBytes {
 		return models.Errorf(models.TooMany, "the incident gets more than it can record; try again in a moment")
 	}
+	if w.voids { // nobody knows yet which of them count
+		r.Voided = incident.AgreedBefore(c, w.state.Incident)
+	}
 	_, err = w.decideEvents(ctx, c, r)
 	return err
 }
 
 // decideEvents returns the events that a command causes now, or why it is rejected.
 func (w *incidentWorkflow) decideEvents(ctx workflow.Context, c incident.Command, r incident.CommandRequest) ([]incident.Event, error) {
+	r.AsBefore = !w.anew
 	if !w.bounded {
 		return w.state.Incident.Decide(c, r.CommandContext, workflow.Now(ctx))
 	}
@@ -94,10 +81,28 @@ func (w *incidentWorkflow) decideEvents(ctx workflow.Context, c incident.Command
 	return w.room.Decide(w.state.Incident, c, r.CommandContext, workflow.Now(ctx))
 }
 
-// executeCommand makes the change that a command asks for. The workflow task that makes the change also gives the
-// result, so the result is as durable as the change; the store has it a moment later. A repeat gets the first result.
+// executeCommand carries out a command, or returns why it is rejected. A repeat gets the first answer.
 func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r incident.CommandRequest) (incident.CommandResult, error) {
-	r = w.fingerprinted(name, r)
+	if !w.says {
+		return w.judgeCommand(ctx, name, w.fingerprinted(name, r))
+	}
+	if err := checkSaid(name, r); err != nil {
+		w.recordUnsaid(ctx, name, r, err)
+		return incident.CommandResult{}, rejection(err)
+	}
+	if err := w.rejectedBefore(r); err != nil {
+		return incident.CommandResult{}, rejection(err)
+	}
+	result, err := w.judgeCommand(ctx, name, r)
+	if isJudgement(err) {
+		w.rememberRejection(name, r, err)
+	}
+	return result, err
+}
+
+// judgeCommand makes the change that a command asks for. The workflow task that makes the change also gives the
+// result, so the result is as durable as the change; the store has it a moment later.
+func (w *incidentWorkflow) judgeCommand(ctx workflow.Context, name string, r incident.CommandRequest) (incident.CommandResult, error) {
 	if known := w.resultOf(r.RequestID); known != nil {
 		return w.repeatResult(ctx, name, r, *known)
 	}
@@ -116,13 +121,15 @@ func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r i
 	case known != nil:
 		return *known, nil
 	}
-	if err := w.requireDecision(ctx, c, r); err != nil {
+	voided, err := w.requireDecision(ctx, c, r)
+	if err != nil {
 		return incident.CommandResult{}, w.rejectUnbacked(ctx, name, r, err)
 	}
+	r.Voided = voided
 	if err := w.requireSender(ctx, r); err != nil {
 		err = rejection(err)
 		if typeOf(err) != "" {
-			w.recordRejection(ctx, name, r, failureText(err))
+			w.recordRejection(ctx, name, r, err)
 		}
 		return incident.CommandResult{}, err
 	}
@@ -183,10 +190,10 @@ func (w *incidentWorkflow) repeatResult(ctx workflow.Context, name string, r inc
 
 // requireDecision checks that the client's own row in the database backs what a user of the client sends: this very
 // command with these fields, not refused since, not from before what it answers when the look-up is done, and no second
-// consent of one person.
-func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Command, r incident.CommandRequest) error {
+// consent of one person. It returns whose earlier consents to the same count no more.
+func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Command, r incident.CommandRequest) (voided []models.Actor, err error) {
 	if !incident.IsDecision(r.Actor.Side) || !w.backed && !incident.ClosesRisk(c) {
-		return nil
+		return nil, nil
 	}
 	answers := func() int {
 		if _, is := c.(*incident.ConfirmClosure); is && !w.confirming {
@@ -200,30 +207,34 @@ func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Comm
 	}
 	in.AgreedBefore = w.agreedBefore(c)
 	found, err := findDecision(ctx, in, w.backed)
-	for err == nil && !slices.Equal(in.AgreedBefore, w.agreedBefore(c)) { // somebody agreed meanwhile
+	for err == nil && !slices.Equal(in.Givers, w.agreedBefore(c).Givers) { // somebody agreed meanwhile
 		in.AgreedBefore = w.agreedBefore(c)
 		found, err = findDecision(ctx, in, w.backed)
 	}
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case found.Disabled:
-		return senderMayNotAct()
+		return nil, senderMayNotAct()
 	case !found.Backed:
-		return models.Errorf(models.Forbidden, "no decision of the client stands behind this")
+		return nil, models.Errorf(models.Forbidden, "no decision of the client stands behind this")
 	case found.AreOne && w.invited:
-		return incident.CountsAsOne()
+		return nil, incident.CountsAsOne()
 	case w.backed && !found.Old && found.Seq < answers():
-		return models.Errorf(models.Conflict, "the incident has changed since this was decided; look again and decide anew")
+		return nil, models.Errorf(models.Conflict, "the incident has changed since this was decided; look again and decide anew")
+	case !w.voids:
+		return nil, nil
 	}
-	return nil
+	return found.Voided, nil
 }
 
-func (w *incidentWorkflow) agreedBefore(c incident.Command) []string {
-	if !w.invited {
-		return nil
+// agreedBefore returns who has agreed already to what a command approves.
+func (w *incidentWorkflow) agreedBefore(c incident.Command) agreedBefore {
+	approve, is := c.(*incident.Approve)
+	if !is || !w.invited {
+		return agreedBefore{}
 	}
-	return incident.AgreedBefore(c, w.state.Incident)
+	return agreedBefore{Givers: incident.AgreedBefore(c, w.state.Incident), AskedBy: w.askedBy(w.openApproval(approve.Approval))}
 }
 
 // requireSender checks that the user of the SOC who sent a command may still act for the client. Whoever Watchfire does not
@@ -248,14 +259,14 @@ func senderMayNotAct() error {
 func (w *incidentWorkflow) rejectUnbacked(ctx workflow.Context, name string, r incident.CommandRequest, why error) error {
 	err := rejection(why)
 	if w.backed && incident.IsDecision(r.Actor.Side) && typeOf(err) != "" {
-		w.recordRejection(ctx, name, r, failureText(err))
+		w.recordRejection(ctx, name, r, err)
 	}
 	return err
 }
 
-// fingerprinted returns a command with its own fingerprint, whatever its sender says it is.
+// fingerprinted returns a command with its own fingerprint, whatever its sender says it is. See changeRequestsSayWhat.
 func (w *incidentWorkflow) fingerprinted(name string, r incident.CommandRequest) incident.CommandRequest {
-	if w.backed {
+	if w.backed && !w.says {
 		r.Fingerprint = incident.Fingerprint(name, r.Body)
 	}
 	return r
@@ -267,32 +278,6 @@ func (w *incidentWorkflow) checkRepeat(name string, r incident.CommandRequest, k
 		return models.InvalidField("/request_id", "was already used for another request")
 	}
 	return nil
-}
-
-// resultOf returns the result of the command that was accepted under a request id, or nil.
-func (w *incidentWorkflow) resultOf(request string) *incident.CommandResult {
-	for n := range w.state.Results {
-		if r := &w.state.Results[n]; r.RequestID == request && !r.Rejected {
-			return &r.CommandResult
-		}
-	}
-	return nil
-}
-
-// rememberResult keeps a result for repeats and drops the oldest of its kind when there are too many.
-func (w *incidentWorkflow) rememberResult(r incident.RememberedResult) {
-	w.state.Results = append(w.state.Results, r)
-	sameKind := func(x incident.RememberedResult) bool { return x.Rejected == r.Rejected }
-	kept := 0
-	for _, x := range w.state.Results {
-		if sameKind(x) {
-			kept++
-		}
-	}
-	if kept > resultsKept {
-		oldest := slices.IndexFunc(w.state.Results, sameKind)
-		w.state.Results = slices.Delete(w.state.Results, oldest, oldest+1)
-	}
 }
 
 func parseCommand(name string, r incident.CommandRequest) (incident.Command, error) {

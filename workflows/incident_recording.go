@@ -276,12 +276,14 @@ func (r *recording) question(i incident.Incident) recordedInput {
 
 // redo puts the events of a command behind those of the store.
 func (w *incidentWorkflow) redo(ctx workflow.Context, c incident.CommandResult, made []incident.Event) {
+	sent := min(c.FirstSeq-1, w.recording.recorded) // or before: the store had what its sender knew
 	c.FirstSeq = w.state.Incident.Seq + 1
 	trial := w.state.Incident
 	for _, e := range made {
 		if err := trial.Apply(trial.Rebased(e)); err != nil {
-			w.rememberResult(incident.RememberedResult{Rejected: true,
-				CommandResult: incident.CommandResult{RequestID: c.RequestID, Command: c.Command, Fingerprint: c.Fingerprint}})
+			rejected := w.rejected(c, sent, rejection(err))
+			rejected.Shown = w.says
+			w.rememberResult(rejected)
 			w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.CommandRejected{
 				Command: c.Command, Reason: failureText(rejection(err)), RequestID: c.RequestID, By: made[0].Actor}))
 			return

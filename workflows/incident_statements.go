@@ -16,21 +16,27 @@ type statement struct {
 	approval string // "" for an acknowledgement
 }
 
-// isBacked reports whether the contact's own row stands behind a statement, and who the contact is (see PersonOf). A
+// isBacked reports whether the contact's own row stands behind a statement, and what the store knows of it. A
 // statement without one is recorded as rejected: somebody else sent it. So is one from before the question that it
 // answers was put, and the approval of a contact who may not approve. A run from before statements were kept takes every
 // one.
-func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bool, person string) {
+func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bool, found foundStatement) {
 	if !w.backed {
-		return true, ""
+		return true, found
 	}
 	w.unfinished++
 	w.lookingUp++
 	defer func() { w.unfinished--; w.lookingUp-- }()
-	found, err := findStatement(ctx, statementInput{
+	in := statementInput{
 		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, Contact: said.contact, Key: said.key, Approval: said.approval,
-		AskedBy: w.askedBy(w.openApproval(said.approval)),
-	})
+	}
+	if e := w.openApproval(said.approval); e != nil {
+		in.AskedBy = w.askedBy(e)
+		if w.voids && said.key == notify.KeyAcknowledge {
+			in.Givers = e.Approval.Givers()
+		}
+	}
+	found, err := findStatement(ctx, in)
 	answers, about := w.state.Incident.AlarmSeq, w.state.Incident.AlarmRevision
 	if e := w.openApproval(said.approval); e != nil {
 		answers, about = e.Approval.AskedSeq, e.Approval.Asked
@@ -43,18 +49,18 @@ func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bo
 	switch {
 	case err != nil:
 		workflow.GetLogger(ctx).Error("a contact's statement cannot be looked up", "error", err)
-		return false, ""
+		return false, found
 	case found.Refused != "" && w.confirmed:
 		reason = found.Refused
 	case isAnswer:
-		return true, found.Person
+		return true, found
 	case found.Known:
 		reason = "the contact said this before it was asked anew"
 	}
 	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.CommandRejected{
 		Command: said.command(), Reason: reason, By: models.ContactActor(said.contact),
 	}))
-	return false, ""
+	return false, found
 }
 
 // command names what the statement would do, as the commands of users are named.

@@ -282,7 +282,8 @@ func (s *story) world() {
 		if s.saidAt != nil {
 			seq = s.saidAt()
 		}
-		return activities.Decision{Backed: s.decided[in.RequestID], Seq: seq, Disabled: s.disabled[in.UserID], AreOne: s.invited && len(in.AgreedBefore) > 0}, nil
+		return activities.Decision{Backed: s.decided[in.RequestID], Seq: seq, Disabled: s.disabled[in.UserID], AreOne: s.invited && len(in.Givers) > 0,
+			Voided: s.voided(in.AgreedBefore)}, nil
 	})
 	s.env.OnActivity(records.MayNotAct, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.SenderInput) (bool, error) {
 		s.mu.Lock()
@@ -308,7 +309,7 @@ func (s *story) world() {
 				call = e.Key
 			}
 		}
-		out := activities.Statement{Known: !s.unsaid, Seq: seq, About: in.About(call), Person: person}
+		out := activities.Statement{Known: !s.unsaid, Seq: seq, About: in.About(call), Person: person, Voided: s.voided(in.AgreedBefore)}
 		if in.AskedBy != nil && in.Key == notify.KeyAcknowledge && !slices.ContainsFunc(s.mayApprove(*in.AskedBy).Contacts, func(c models.Contact) bool { return c.ID == in.Contact }) {
 			out.Refused = "may not approve"
 		}
@@ -418,6 +419,17 @@ func (s *story) world() {
 	})
 }
 
+// voided returns who of some may not act any more.
+func (s *story) voided(before activities.AgreedBefore) []models.Actor {
+	return slices.DeleteFunc(slices.Clone(before.Givers), func(by models.Actor) bool {
+		id, is := by.Contact()
+		if !is {
+			return !s.disabled[by.ID]
+		}
+		return slices.ContainsFunc(s.mayApprove(*before.AskedBy).Contacts, func(c models.Contact) bool { return c.ID == id })
+	})
+}
+
 // refuses reports whether the ledger keeps a message from being sent, because it was canceled.
 func (s *story) refuses(in activities.MessageInput) bool {
 	return slices.ContainsFunc(s.canceled, func(c activities.CancelInput) bool { return c.Effect.Key == in.Effect().Key })
@@ -447,7 +459,8 @@ func (s *story) request(role models.Role, c incident.Command) incident.CommandRe
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r := incident.CommandRequest{CommandContext: incident.CommandContext{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api", Person: models.PersonOf(string(role) + "@acme.example")}, Body: body}
+	r := incident.CommandRequest{CommandContext: incident.CommandContext{RequestID: fmt.Sprintf("request-%d", s.requests), Actor: user(role), Via: "api", Person: models.PersonOf(string(role) + "@acme.example")},
+		Fingerprint: incident.Fingerprint(c.Name(), body), Body: body}
 	s.decided[r.RequestID] = role.Side() == models.SideClient
 	return r
 }
@@ -463,6 +476,11 @@ func (s *story) rejectedAfter(d time.Duration, role models.Role, c incident.Comm
 }
 
 func (s *story) give(o incident.CommandRequest, name string, refused *models.Kind) {
+	s.update(o.RequestID, o, name, refused)
+}
+
+// update sends a command as an Update with an id.
+func (s *story) update(id string, o incident.CommandRequest, name string, refused *models.Kind) {
 	fail := func(err error) {
 		var app *temporal.ApplicationError
 		switch {
@@ -472,7 +490,7 @@ func (s *story) give(o incident.CommandRequest, name string, refused *models.Kin
 			s.t.Errorf("%s: %v, want a refusal of kind %s", name, err, *refused)
 		}
 	}
-	s.env.UpdateWorkflow(name, o.RequestID, &testsuite.TestUpdateCallback{
+	s.env.UpdateWorkflow(name, id, &testsuite.TestUpdateCallback{
 		OnReject: fail,
 		OnAccept: func() {},
 		OnComplete: func(_ any, err error) {

@@ -88,6 +88,16 @@ const (
 	// changeToldOfReset: an incident that was reset goes on from what the store has as soon as the reconciler says that this
 	// is more. Before, it did so when somebody sent it a command, or it had something to record.
 	changeToldOfReset = together
+	// changeRequestsSayWhat: a request is for the command that its sealed fingerprint is of, and one that was rejected stays
+	// rejected until its sender asks again. Before, it was for whatever Signal or Update it came under, a request without a
+	// fingerprint too, and every repeat of a rejected one was judged anew.
+	changeRequestsSayWhat = together
+	// changeNewsAskAgain: after a material revision the SOC verifies anew, and after that or the word that the threat is
+	// still present the client confirms a closure anew. Before, the old words closed an incident that waited for a device.
+	changeNewsAskAgain = together
+	// changeConsentsVoided: when somebody approves, the earlier consents of those who may not act any more count no longer, and
+	// the calls go on. Before, each counted for ever.
+	changeConsentsVoided = together
 )
 
 // together is the one name of changes that came at the same time and are asked about where a run begins. Each name costs

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -30,7 +31,7 @@ func runOrder(ctx context.Context, args []string, out io.Writer) error {
 	name := f.String("command", "", "name of the command, such as comment")
 	user := f.String("user", "", "id of the user of the SOC in whose name it is given")
 	role := f.String("role", "", "that user's role: analyst, lead or operator")
-	request := f.String("request", "", "your own id of this order, the same for a repeat; a new one if you give none")
+	request := f.String("request", "", "your own id of this order, the same for a repeat, another one after a rejection; a new one if you give none")
 	body := f.String("body", "-", "file with the fields of the command as JSON; - is standard input")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -96,10 +97,14 @@ func readOrder(reference, name, user, role, request, file string) (order inciden
 	if request == "" {
 		request = uuid.NewString()
 	}
+	fields, err := json.Marshal(command) // as the desk writes them, so that they stay as they are on their way
+	if err != nil {
+		return order, fmt.Errorf("-body: %w", err)
+	}
 	return incident.CommandRequest{
 		CommandContext: incident.CommandContext{
 			RequestID: request, Actor: models.Actor{Side: models.SideSOC, ID: id.String(), Role: models.Role(role)}, Via: "order",
 		},
-		Body: raw,
+		Fingerprint: incident.Fingerprint(name, fields), Body: fields,
 	}, nil
 }

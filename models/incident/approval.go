@@ -52,6 +52,11 @@ func (a *Approval) hasAgreed(by models.Actor, person string) bool {
 	return slices.ContainsFunc(a.Given, func(c Consent) bool { return c.By.ID == by.ID || models.SamePerson(c.Person, person) })
 }
 
+// void takes the consents of some people away, who may not act any more.
+func (a *Approval) void(of []models.Actor) {
+	a.Given = slices.DeleteFunc(a.Given, func(c Consent) bool { return slices.Contains(of, c.By) })
+}
+
 // clone returns a copy that shares no list with a.
 func (a *Approval) clone() *Approval {
 	if a == nil {
@@ -227,9 +232,10 @@ func expired(approval string) error {
 
 // ApprovalGiven is one person's consent to isolate or release an endpoint.
 type ApprovalGiven struct {
-	Approval string `json:"approval"`
-	Person   string `json:"person,omitempty"`
-	Via      string `json:"via"`
+	Approval string         `json:"approval"`
+	Person   string         `json:"person,omitempty"`
+	Via      string         `json:"via"`
+	Voided   []models.Actor `json:"voided,omitempty"` // whose earlier consents count no more: they may not act any more
 }
 
 // Type returns "approval_given".
@@ -243,6 +249,7 @@ func (d *ApprovalGiven) apply(i *Incident, e Event) error {
 	if !e.At.Before(p.Approval.ExpiresAt) {
 		return expired(d.Approval)
 	}
+	p.Approval.void(d.Voided)
 	return p.Approval.addConsent(Consent{By: e.Actor, Person: d.Person, Via: d.Via, At: e.At})
 }
 

@@ -19,7 +19,7 @@ func (c *Approve) validate(time.Time) error {
 	return models.CheckText("/approval", c.Approval, 16, true)
 }
 func (c *Approve) events(_ Incident, ask CommandContext) []EventData {
-	return []EventData{&ApprovalGiven{Approval: c.Approval, Person: ask.Person, Via: ask.Via}}
+	return []EventData{&ApprovalGiven{Approval: c.Approval, Person: ask.Person, Via: ask.Via, Voided: ask.Voided}}
 }
 
 // Deny denies one person's consent to isolate or release an endpoint.

@@ -26,10 +26,12 @@ type Command interface {
 
 // CommandContext says who sends a command, and how.
 type CommandContext struct {
-	RequestID string       `json:"request_id"` // the same for every repeat of the same request
-	Actor     models.Actor `json:"actor"`
-	Via       string       `json:"via"`              // "api", "portal", "order"
-	Person    string       `json:"person,omitempty"` // see PersonOf
+	RequestID string         `json:"request_id"` // the same for every repeat of the same request
+	Actor     models.Actor   `json:"actor"`
+	Via       string         `json:"via"`              // "api", "portal", "order"
+	Person    string         `json:"person,omitempty"` // see PersonOf
+	Voided    []models.Actor `json:"-"`                // whose earlier consents count no more, see ApprovalGiven
+	AsBefore  bool           `json:"-"`                // the run is from before news made confirmations worthless, see Revised
 }
 
 // CommandRequest is a command on its way to a workflow: the argument of every Update and Signal from a person.

@@ -36,9 +36,8 @@ func Answers(c Command, i Incident) int {
 	return 0
 }
 
-// AgreedBefore returns the ids of the client's users who have agreed already to what a command approves, nil for every other
-// command.
-func AgreedBefore(c Command, i Incident) (users []string) {
+// AgreedBefore returns who has agreed already to what a command approves, nil for every other command.
+func AgreedBefore(c Command, i Incident) []models.Actor {
 	approve, is := c.(*Approve)
 	if !is {
 		return nil
@@ -47,12 +46,18 @@ func AgreedBefore(c Command, i Incident) (users []string) {
 	if err != nil { // the command will be rejected for it
 		return nil
 	}
-	for _, given := range p.Approval.Given {
-		if _, is := given.By.Contact(); !is {
-			users = append(users, given.By.ID)
-		}
+	return p.Approval.Givers()
+}
+
+// Givers returns who has agreed, nil for no approval.
+func (a *Approval) Givers() (all []models.Actor) {
+	if a == nil {
+		return nil
 	}
-	return users
+	for _, c := range a.Given {
+		all = append(all, c.By)
+	}
+	return all
 }
 
 // CountsAsOne is why somebody's consent is no second one.

@@ -161,18 +161,28 @@ type Verification struct {
 // Closure is the client's request to close. Decision is the request id of the command, under which the client's
 // decision is stored apart from the event log.
 type Closure struct {
-	By          models.Actor  `json:"by"`
-	Decision    string        `json:"decision"`
-	Outcome     Outcome       `json:"outcome"`
-	Note        string        `json:"note"`
-	At          time.Time     `json:"at"`
-	Confirmed   bool          `json:"confirmed"` // again, accepting the risk by name
-	ConfirmedBy *models.Actor `json:"confirmed_by,omitempty"`
-	Reason      string        `json:"reason,omitempty"` // why the risk is accepted
+	By        models.Actor `json:"by"`
+	Decision  string       `json:"decision"`
+	Outcome   Outcome      `json:"outcome"`
+	Note      string       `json:"note"`
+	At        time.Time    `json:"at"`
+	Confirmed bool         `json:"confirmed"` // again, accepting the risk by name
+	// Request is what was asked for before that, from a moment on when it was kept: it counts again when the confirmation
+	// does not any more.
+	Request     *ClosureRequest `json:"request,omitempty"`
+	ConfirmedBy *models.Actor   `json:"confirmed_by,omitempty"`
+	Reason      string          `json:"reason,omitempty"` // why the risk is accepted
 	// ExpiresAt is until when the closure accepts a risk. Settled is what the client said when that time was over.
 	ExpiresAt time.Time       `json:"expires_at,omitzero"`
 	Review    *Review         `json:"review,omitempty"`
 	Settled   *RiskSettlement `json:"settled,omitempty"`
+}
+
+// ClosureRequest is what the client asked for when they requested closure.
+type ClosureRequest struct {
+	Decision  string    `json:"decision"`
+	Outcome   Outcome   `json:"outcome"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
 // Outcome is the client's word on how an incident ended.
@@ -239,10 +249,14 @@ func (i Incident) OpenTask(kind TaskKind, effect string) *Task {
 	return nil
 }
 
-// CurrentVerification returns the verification if it is newer than the last settled recommendation, else nil: a later
-// act of the client makes it stale.
+// CurrentVerification returns the verification if it is newer than the last settled recommendation and the last material
+// revision, else nil: a later act of the client, and news of the SOC, make it stale.
 func (i Incident) CurrentVerification() *Verification {
-	if i.Verification == nil || i.Verification.Seq < i.SettledSeq {
+	return i.verificationSince(max(i.SettledSeq, i.ReportSeq))
+}
+
+func (i Incident) verificationSince(seq int) *Verification {
+	if i.Verification == nil || i.Verification.Seq < seq {
 		return nil
 	}
 	return i.Verification
@@ -250,7 +264,15 @@ func (i Incident) CurrentVerification() *Verification {
 
 // ReadyToClose returns nil when the client asked for closure and every guard holds, else the first guard that does not.
 // The SOC cannot make it nil without the client.
-func (i Incident) ReadyToClose() error {
+func (i Incident) ReadyToClose() error { return i.readyToClose(i.CurrentVerification()) }
+
+// ReadyToCloseAsBefore is ReadyToClose by the rule of before: a verification counted after a material revision, too. Runs
+// and events of before go by it.
+func (i Incident) ReadyToCloseAsBefore() error {
+	return i.readyToClose(i.verificationSince(i.SettledSeq))
+}
+
+func (i Incident) readyToClose(v *Verification) error {
 	if i.Phase != PhaseClosureRequested || i.Closure == nil {
 		return models.Errorf(models.Conflict, "the client has not requested closure")
 	}
@@ -260,16 +282,32 @@ func (i Incident) ReadyToClose() error {
 	if held := i.unreleasedEndpoints(); len(held) > 0 {
 		return models.Errorf(models.Conflict, "endpoint %s is not released yet", held[0])
 	}
-	if i.Closure.Confirmed {
+	switch {
+	case i.Closure.Confirmed:
 		return nil
-	}
-	switch v := i.CurrentVerification(); {
+	case i.Closure.Decision == "":
+		return models.Errorf(models.Conflict, "the client confirmed closure before there was news; the client must confirm it anew, or withdraw the request")
 	case v == nil:
 		return models.Errorf(models.Conflict, "the SOC has not verified yet whether the threat is gone")
 	case !v.Gone:
 		return models.Errorf(models.Conflict, "verification found the threat still present; the client must confirm closure, accepting the risk")
 	}
 	return nil
+}
+
+// askAboutClosureAgain takes the client's confirmation back, which they gave before they could know of event e: the
+// closure is as it was requested, and it is their turn. One that was given before the request was kept leaves no
+// decision to close on.
+func (i *Incident) askAboutClosureAgain(e Event) {
+	if i.Phase != PhaseClosureRequested || !i.Closure.Confirmed {
+		return
+	}
+	c := i.Closure
+	c.Confirmed, c.ConfirmedBy, c.Reason, c.Decision = false, nil, "", ""
+	if r := c.Request; r != nil {
+		c.Decision, c.Outcome, c.ExpiresAt, c.Request = r.Decision, r.Outcome, r.ExpiresAt, nil
+	}
+	i.setTurn(TurnClient, e.At)
 }
 
 // closureGuards returns the first guard that keeps the client from requesting closure, or nil.

@@ -118,8 +118,8 @@ func (*Revise) roles() []models.Role { return socRoles }
 func (c *Revise) validate(time.Time) error {
 	return models.CheckText("/change", c.Change, models.MaxText, true)
 }
-func (c *Revise) events(Incident, CommandContext) []EventData {
-	return []EventData{&Revised{Change: c.Change, Material: c.Material}}
+func (c *Revise) events(_ Incident, ask CommandContext) []EventData {
+	return []EventData{&Revised{Change: c.Change, Material: c.Material, AsksAgain: c.Material && !ask.AsBefore}}
 }
 
 // Dismiss ends an investigation that found no threat.
@@ -221,8 +221,8 @@ func (*Verify) roles() []models.Role { return socRoles }
 func (c *Verify) validate(time.Time) error {
 	return models.CheckText("/note", c.Note, models.MaxText, true)
 }
-func (c *Verify) events(Incident, CommandContext) []EventData {
-	return []EventData{&Verified{Gone: c.Gone, Note: c.Note}}
+func (c *Verify) events(_ Incident, ask CommandContext) []EventData {
+	return []EventData{&Verified{Gone: c.Gone, Note: c.Note, AsksAgain: !c.Gone && !ask.AsBefore}}
 }
 
 // RequestClosure is the client's word that the incident is resolved, or that they accept its risk until a date.
@@ -262,8 +262,15 @@ func (*ConfirmClosure) closesRisk()          {}
 func (c *ConfirmClosure) validate(at time.Time) error {
 	return models.FirstError([]error{models.CheckText("/reason", c.Reason, models.MaxText, true), checkExpiry(true, false, c.ExpiresAt, at)})
 }
-func (c *ConfirmClosure) events(_ Incident, ask CommandContext) []EventData {
-	return []EventData{&ClosureConfirmed{Decision: ask.RequestID, Reason: c.Reason, ExpiresAt: c.ExpiresAt}}
+func (c *ConfirmClosure) events(i Incident, ask CommandContext) []EventData {
+	d := &ClosureConfirmed{Decision: ask.RequestID, Reason: c.Reason, ExpiresAt: c.ExpiresAt}
+	if was := i.Closure; was != nil && !ask.AsBefore {
+		d.Request = was.Request
+		if !was.Confirmed && was.Decision != "" {
+			d.Request = &ClosureRequest{Decision: was.Decision, Outcome: was.Outcome, ExpiresAt: was.ExpiresAt}
+		}
+	}
+	return []EventData{d}
 }
 
 // WithdrawClosure takes the client's request back.

@@ -89,6 +89,9 @@ func (d *Published) apply(i *Incident, e Event) error {
 type Revised struct {
 	Change   string `json:"change"`
 	Material bool   `json:"material"` // contacts are told about it
+	// AsksAgain: what was verified and confirmed before a material revision counts no more. Before such an event said so, it
+	// did.
+	AsksAgain bool `json:"asks_again,omitempty"`
 }
 
 // Type returns "revised".
@@ -111,6 +114,12 @@ func (d *Revised) apply(i *Incident, e Event) error {
 	}
 	if i.Phase == PhasePublished && d.Material {
 		i.setTurn(TurnClient, e.At)
+	}
+	if d.AsksAgain {
+		if i.Phase == PhaseClosureRequested && i.Verification != nil && i.Verification.Gone { // it is to be verified anew
+			i.setTurn(TurnSOC, e.At)
+		}
+		i.askAboutClosureAgain(e)
 	}
 	return nil
 }
@@ -253,6 +262,9 @@ func (d *ResponseTeamRecommended) apply(i *Incident, e Event) error {
 type Verified struct {
 	Gone bool   `json:"gone"`
 	Note string `json:"note"`
+	// AsksAgain: what the client confirmed before the word that the threat is still present counts no more. Before such an
+	// event said so, it did.
+	AsksAgain bool `json:"asks_again,omitempty"`
 }
 
 // Type returns "verified".
@@ -264,6 +276,9 @@ func (d *Verified) apply(i *Incident, e Event) error {
 	}
 	i.Verification = &Verification{Gone: d.Gone, Note: d.Note, By: e.Actor, At: e.At, Seq: e.Seq}
 	i.setTurn(TurnClient, e.At)
+	if d.AsksAgain {
+		i.askAboutClosureAgain(e)
+	}
 	return nil
 }
 
@@ -288,7 +303,7 @@ func (d *ClosureRequested) apply(i *Incident, e Event) error {
 	i.Phase = PhaseClosureRequested
 	i.Closure = &Closure{By: e.Actor, Decision: d.Decision, Outcome: d.Outcome, Note: d.Note, At: e.At, ExpiresAt: d.ExpiresAt}
 	i.setTurn(TurnSOC, e.At)
-	if v := i.CurrentVerification(); v != nil && !v.Gone {
+	if v := i.verificationSince(i.SettledSeq); v != nil && !v.Gone {
 		i.setTurn(TurnClient, e.At)
 	}
 	return nil
@@ -300,6 +315,8 @@ type ClosureConfirmed struct {
 	Decision  string    `json:"decision"`
 	Reason    string    `json:"reason"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// Request is what was asked for before, see Closure.
+	Request *ClosureRequest `json:"request,omitempty"`
 }
 
 // Type returns "closure_confirmed".
@@ -310,6 +327,7 @@ func (d *ClosureConfirmed) apply(i *Incident, e Event) error {
 		return err
 	}
 	i.Closure.Confirmed, i.Closure.ConfirmedBy, i.Closure.Reason, i.Closure.Decision = true, &e.Actor, d.Reason, d.Decision
+	i.Closure.Request = d.Request
 	if !d.ExpiresAt.IsZero() {
 		i.Closure.Outcome, i.Closure.ExpiresAt = OutcomeRiskAccepted, d.ExpiresAt
 	}
@@ -345,7 +363,7 @@ func (d *Closed) apply(i *Incident, e Event) error {
 	if err := i.require(e, models.SideClient, PhaseClosureRequested); err != nil {
 		return err
 	}
-	if err := i.ReadyToClose(); err != nil {
+	if err := i.ReadyToCloseAsBefore(); err != nil { // the workflow goes by ReadyToClose
 		return err
 	}
 	if d.Decision == "" || d.Decision != i.Closure.Decision {

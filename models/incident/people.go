@@ -68,8 +68,11 @@ func (r Revision) Actors() []models.Actor { return append(settledBy(r.Recommenda
 
 // Actors lists everybody an event names.
 func (e Event) Actors() []models.Actor {
-	if d, ok := e.Data.(*CommandRejected); ok {
+	switch d := e.Data.(type) {
+	case *CommandRejected:
 		return []models.Actor{e.Actor, d.By}
+	case *ApprovalGiven:
+		return append([]models.Actor{e.Actor}, d.Voided...)
 	}
 	return []models.Actor{e.Actor}
 }

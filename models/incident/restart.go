@@ -195,7 +195,7 @@ func (i Incident) CallsAbout(p Endpoint, policy models.Policy, calls []notify.Re
 	})
 	return notify.CallRoundInput{
 		Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: p.Approval.Asked, Policy: policy, Calls: calls, Answers: p.Approval.AskedSeq,
-		Approval: &notify.ApprovalCall{ID: p.Approval.ID, Endpoint: p.ID, Persons: max(p.Approval.Ruling.Persons-len(p.Approval.Given), 1)},
+		Approval: &notify.ApprovalCall{ID: p.Approval.ID, Endpoint: p.ID, Persons: max(p.Approval.Ruling.Persons-len(p.Approval.Given), 1), AgreedBefore: p.Approval.Givers()},
 	}
 }
 

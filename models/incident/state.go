@@ -28,9 +28,14 @@ type Look struct {
 	Done   bool `json:"done,omitempty"`
 }
 
-// RememberedResult is the result of a command, or its rejection when it came as a signal, whose sender nobody could
-// answer.
+// RememberedResult is the result of a command, or its rejection.
 type RememberedResult struct {
 	CommandResult
 	Rejected bool `json:"rejected,omitempty"`
+	// Of a rejected one: which Seq the store had when the request was sent, and why it was rejected; "" before that was kept.
+	Recorded int         `json:"recorded,omitempty"`
+	Kind     models.Kind `json:"kind,omitempty"`
+	Reason   string      `json:"reason,omitempty"`
+	Shown    bool        `json:"shown,omitempty"`  // as an event: it came as a signal, whose sender nobody could answer
+	Unsaid   bool        `json:"unsaid,omitempty"` // the request did not say that it asks for this command
 }

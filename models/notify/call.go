@@ -128,6 +128,8 @@ type ApprovalCall struct {
 	// AskedBy is the user who asked for what is to be approved: contacts whom they made may not answer. nil: a run from
 	// before approvers were confirmed takes the answer of every contact.
 	AskedBy *models.Actor `json:"asked_by,omitempty"`
+	// AgreedBefore are those who had agreed when the calls began. One more must agree for each who may not act any more.
+	AgreedBefore []models.Actor `json:"agreed_before,omitempty"`
 }
 
 // PhoneConsent is a contact's key press about an approval, or, with Ended, the word that the calls are over.

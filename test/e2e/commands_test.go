@@ -43,7 +43,9 @@ func (s *scene) commentRequest(by models.Actor, text string) incident.CommandReq
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return incident.CommandRequest{CommandContext: incident.CommandContext{RequestID: uuid.NewString(), Actor: by, Via: "api"}, Fingerprint: "f", Body: body}
+	return incident.CommandRequest{
+		CommandContext: incident.CommandContext{RequestID: uuid.NewString(), Actor: by, Via: "api"}, Fingerprint: incident.Fingerprint("comment", body), Body: body,
+	}
 }
 
 // commenter lets the analyst comment, and returns how the incident names them.

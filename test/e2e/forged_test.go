@@ -51,13 +51,14 @@ func (s *scene) decisionsOf(ref models.Reference) (all []row) {
 	return all
 }
 
-// as returns a command request that claims to be the one of a row.
-func (r row) as(body string) incident.CommandRequest {
+// as returns a command request that claims to be the one of a row. Its fingerprint is right: whoever forges with the
+// provider's keys can make one.
+func (r row) as(command, body string) incident.CommandRequest {
 	return incident.CommandRequest{
 		CommandContext: incident.CommandContext{
 			RequestID: r.request, Actor: models.Actor{Side: models.SideClient, ID: r.user, Role: models.Role(r.role)}, Via: r.via, Person: r.person,
 		},
-		Body: json.RawMessage(body),
+		Fingerprint: incident.Fingerprint(command, []byte(body)), Body: json.RawMessage(body),
 	}
 }
 
@@ -126,16 +127,16 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 		refusals++
 	}
 	for name, body := range byName(bodies) {
-		playPlain(name, own[0].as(body)) // as whoever does not have the provider's keys must
+		playPlain(name, own[0].as(name, body)) // as whoever does not have the provider's keys must
 		invented := own[0]
 		invented.request = uuid.NewString()
-		play(name, invented.as(body)) // no row
-		play(name, foreign[0].as(body))
+		play(name, invented.as(name, body)) // no row
+		play(name, foreign[0].as(name, body))
 		for _, r := range own { // a used one, one that is older than the question, and one with another body
-			play(name, r.as(body))
+			play(name, r.as(name, body))
 		}
 	}
-	play(own[2].command, own[2].as(own[2].body))
+	play(own[2].command, own[2].as(own[2].command, own[2].body))
 	contact := s.contacts[0].ID
 	consents := []bool{true, false}
 	for _, granted := range consents {
@@ -199,8 +200,10 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 	// It was refused, and what it was refused for is gone now.
 	left := own[2]
 	refusals = len(eventsOf[*incident.CommandRejected](s))
+	again := left.as(left.command, left.body)
+	again.Recorded = s.current().Seq // as if its sender asked again
 	update, err := c.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
-		UpdateID: left.request, WorkflowID: s.ref.WorkflowID(), UpdateName: left.command, Args: []any{left.as(left.body)},
+		UpdateID: left.request, WorkflowID: s.ref.WorkflowID(), UpdateName: left.command, Args: []any{again},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err == nil {
@@ -212,7 +215,7 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 	invented := left
 	invented.request = uuid.NewString()
 	_, err = c.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
-		UpdateID: invented.request, WorkflowID: s.ref.WorkflowID(), UpdateName: left.command, Args: []any{invented.as(left.body)},
+		UpdateID: invented.request, WorkflowID: s.ref.WorkflowID(), UpdateName: left.command, Args: []any{invented.as(left.command, left.body)},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err != nil {
