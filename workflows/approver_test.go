@@ -361,7 +361,7 @@ func TestTheCallsGoOnInThePlaceOfWhoMayNotActAnyMore(t *testing.T) {
 // A run of before counts what it counted.
 func TestARunOfBeforeCountsTheConsentOfWhoMayNotActAnyMore(t *testing.T) {
 	s := newStory(t)
-	s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion)
+	s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(2)).Return(workflow.DefaultVersion)
 	s.answers = s.hears(models.CallNoAnswer)
 	s.needsTwo("eva@acme.example", "max@acme.example")
 	s.after(10*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"})

@@ -111,7 +111,7 @@ func TestAThreatThatCameBackIsVerifiedAnew(t *testing.T) {
 // A run of before closes as it began to, and what it wrote stays readable.
 func TestARunOfBeforeClosesByTheOldWords(t *testing.T) {
 	before := func(s *story) {
-		s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion)
+		s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(2)).Return(workflow.DefaultVersion)
 	}
 	s := awayUntil(t, 10*time.Hour)
 	before(s)

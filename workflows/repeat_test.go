@@ -109,7 +109,7 @@ func TestARejectedRequestStaysRejectedUntilItsSenderAsksAgain(t *testing.T) {
 // A run of before takes what its queue holds.
 func TestARunOfBeforeTakesARequestWithoutAFingerprint(t *testing.T) {
 	s := newStory(t)
-	s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion)
+	s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(2)).Return(workflow.DefaultVersion)
 	old := s.request(models.RoleAnalyst, &incident.Expedite{})
 	old.Fingerprint = ""
 	s.signalAfter(time.Minute, old, "expedite")
