@@ -117,47 +117,61 @@ func hashOf(b []byte) string {
 // or whose name is written in another case. encoding/json takes the last of them, and every case; what an event has
 // besides the members that are read here is not judged.
 func explainAmbiguous(raw []byte) string {
-	return findAmbiguous(json.NewDecoder(bytes.NewReader(raw)), reflect.TypeFor[ocsfEvent](), "")
-}
-
-// findAmbiguous reads one value, which is to become one of a type; nil for one that is not read.
-func findAmbiguous(dec *json.Decoder, as reflect.Type, at string) (problem string) {
-	open, err := dec.Token()
-	if _, more := open.(json.Delim); err != nil || !more {
+	member, fault := findAmbiguous(json.NewDecoder(bytes.NewReader(raw)), reflect.TypeFor[ocsfEvent]())
+	if fault == "" {
 		return ""
 	}
+	return "the member " + member + " " + fault
+}
+
+// findAmbiguous reads one value, which is to become one of a type. It returns the first member that is at fault; its name
+// is made on the way back, so that an event without one costs none.
+func findAmbiguous(dec *json.Decoder, as reflect.Type) (member, fault string) {
+	if as == nil || as.Kind() != reflect.Struct && as.Kind() != reflect.Slice {
+		var unread json.RawMessage
+		_ = dec.Decode(&unread) // that the event is valid JSON is known
+		return "", ""
+	}
+	open, err := dec.Token()
+	if _, more := open.(json.Delim); err != nil || !more {
+		return "", ""
+	}
 	seen := map[string]bool{}
-	for n := 0; dec.More() && problem == ""; n++ {
-		name, below := strconv.Itoa(n), as
+	for n := 0; dec.More(); n++ {
+		var below reflect.Type
+		name := ""
 		if open == json.Delim('{') {
 			token, err := dec.Token()
 			if err != nil {
-				return ""
+				return "", ""
 			}
-			name, _ = token.(string)
-			known := ""
-			known, below = memberOf(as, name)
+			written, _ := token.(string)
+			name, below = memberOf(as, written)
 			switch {
-			case known != "" && known != name:
-				return "the member " + at + known + " is written in another case"
-			case known != "" && seen[name]:
-				return "the member " + at + known + " is given twice"
+			case name != "" && name != written:
+				return name, "is written in another case"
+			case name != "" && seen[name]:
+				return name, "is given twice"
+			case name != "":
+				seen[name] = true
 			}
-			seen[name] = true
-		} else if as != nil && as.Kind() == reflect.Slice {
+		} else if as.Kind() == reflect.Slice {
 			below = as.Elem()
 		}
-		problem = findAmbiguous(dec, below, at+name+".")
+		if member, fault := findAmbiguous(dec, below); fault != "" {
+			if open == json.Delim('[') {
+				name = strconv.Itoa(n)
+			}
+			return name + "." + member, fault
+		}
 	}
-	if problem == "" {
-		_, _ = dec.Token() // the end; that the event is valid JSON is known
-	}
-	return problem
+	_, _ = dec.Token() // the end
+	return "", ""
 }
 
 // memberOf returns the name and the type of the field that encoding/json would write a member to, "" for none.
 func memberOf(as reflect.Type, name string) (string, reflect.Type) {
-	if as == nil || as.Kind() != reflect.Struct {
+	if as.Kind() != reflect.Struct {
 		return "", nil
 	}
 	for n := range as.NumField() {

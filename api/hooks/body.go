@@ -1,14 +1,13 @@
 package hooks
 
 import (
-	"errors"
-	"io"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/watchfire-mdr/watchfire/api/body"
 )
 
 // The bounds of the vendors' bodies that this process holds at a time: bytes of all that are read or worked on. Nobody
@@ -18,52 +17,20 @@ const (
 	mailBodies = 16 << 20
 )
 
-// firstBody is how much of a body is read at first; it fits what Twilio sends. Then twice as much each time.
-const firstBody = 2 << 10
-
 // bodyWithin is how long a body may take: Twilio gives up after 15 seconds.
 const bodyWithin = 10 * time.Second
 
-// readBody reads a request's body up to a limit, and holds a part of a budget as large as what it read until release is
-// called. It answers the request itself and reports false when there is more (413), when the budget is used up (503), and
-// when the body does not come (408, 400).
-func readBody(c *gin.Context, limit int64, budget *semaphore.Weighted) (body []byte, release func(), ok bool) {
-	held := int64(0)
-	refuse := func(status int) ([]byte, func(), bool) {
-		budget.Release(held)
-		refuseUnread(c, status)
-		return nil, nil, false
+// readBody reads a request's body up to a limit, and holds a part of a budget until release is called. It answers the
+// request itself and reports false when the body is refused.
+func readBody(c *gin.Context, limit int64, budget *semaphore.Weighted) (raw []byte, release func(), ok bool) {
+	raw, release, refused := body.Read(c.Writer, c.Request, body.Bounds{Limit: limit, Within: bodyWithin, Budget: budget})
+	if refused == http.StatusServiceUnavailable {
+		c.Header("Retry-After", "1")
 	}
-	if c.Request.ContentLength > limit {
-		return refuse(http.StatusRequestEntityTooLarge)
+	if refused != 0 {
+		c.AbortWithStatus(refused)
 	}
-	timer := http.NewResponseController(c.Writer)
-	_ = timer.SetReadDeadline(time.Now().Add(bodyWithin)) // a test without a connection has no deadlines
-	for {
-		if len(body) == cap(body) {
-			larger := max(firstBody, min(2*held, limit+1))
-			if !budget.TryAcquire(larger) {
-				c.Header("Retry-After", "1")
-				return refuse(http.StatusServiceUnavailable)
-			}
-			body = append(make([]byte, 0, larger), body...)
-			budget.Release(held)
-			held = larger
-		}
-		n, err := c.Request.Body.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		switch {
-		case int64(len(body)) > limit:
-			return refuse(http.StatusRequestEntityTooLarge)
-		case errors.Is(err, io.EOF):
-			_ = timer.SetReadDeadline(time.Time{}) // the work on the body has its own time
-			return body, func() { budget.Release(held) }, true
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return refuse(http.StatusRequestTimeout)
-		case err != nil:
-			return refuse(http.StatusBadRequest)
-		}
-	}
+	return raw, release, refused == 0
 }
 
 // refuseUnread refuses a request whose body is not read, and ends its connection: the server would read the rest.

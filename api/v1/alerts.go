@@ -31,10 +31,6 @@ func (s *server) ReceiveAlert(c *gin.Context, params ReceiveAlertParams) {
 }
 
 func (s *server) ReceiveOcsf(c *gin.Context, params ReceiveOcsfParams) {
-	var body OCSFEvent // only to refuse what Go cannot read: the desk keeps the bytes
-	if !s.decode(c, &body) {
-		return
-	}
 	ctx, who := callerOf(c)
 	a, outcome, err := s.desk.ReceiveOCSF(ctx, who.user, params.Client, params.Source, who.body, params.IdempotencyKey)
 	s.answer(c, replyReceived(a, outcome), err)

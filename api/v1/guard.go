@@ -1,18 +1,18 @@
 package v1
 
 import (
-	"bytes"
 	"cmp"
+	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 
 	"github.com/watchfire-mdr/watchfire/api/problem"
 	"github.com/watchfire-mdr/watchfire/auth"
@@ -21,12 +21,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
-const (
-	maxBody        = 64 << 10
-	maxAlertBody   = 16 << 20
-	maxPayloadBody = 8 << 20
-	defaultLimit   = 50 // entries of a page
-)
+const defaultLimit = 50 // entries of a page
 
 // identify finds the sender of the request by the bearer token. A request that only asks can change nothing: browsers,
 // proxies and programs repeat it as they like.
@@ -36,7 +31,7 @@ func (s *server) identify(c *gin.Context) {
 		secret = ""
 	}
 	secret = strings.TrimSpace(secret)
-	p, err := s.auth.Principal(c.Request.Context(), secret)
+	p, err := s.principal(c.Request.Context(), secret)
 	if models.KindOf(err) == models.Unauthorized {
 		s.desk.NoteRefusal(models.Refusal{Minute: time.Now(), Status: http.StatusUnauthorized, Source: c.RemoteIP(), Prefix: auth.Prefix(secret)})
 	}
@@ -48,6 +43,20 @@ func (s *server) identify(c *gin.Context) {
 		c.Request = c.Request.WithContext(store.ReadOnly(c.Request.Context()))
 	}
 	setCaller(c, caller{user: p.User, principal: p})
+}
+
+// principal looks up whose token it is. One token is looked up few times at a time: whoever has it may have as many
+// connections as they like.
+func (s *server) principal(ctx context.Context, secret string) (models.Principal, error) {
+	if secret != "" {
+		sum := sha256.Sum256([]byte(secret))
+		end, err := s.lookups.begin(ctx, uuid.UUID(sum[:16]))
+		if err != nil {
+			return models.Principal{}, err
+		}
+		defer end()
+	}
+	return s.auth.Principal(ctx, secret)
 }
 
 // permit checks the role. A caller who may not even see the incident or client gets the answer for one that does not
@@ -80,43 +89,6 @@ func (s *server) permit(c *gin.Context) {
 	s.answerError(c, err)
 }
 
-// readBody reads the body of a POST or PUT within its bounds, keeps it for decode, and lets validate read it again.
-func (s *server) readBody(c *gin.Context) {
-	if c.Request.Method != http.MethodPost && c.Request.Method != http.MethodPut {
-		return
-	}
-	limit := int64(maxBody)
-	switch {
-	case strings.HasPrefix(c.FullPath(), "/api/v1/alerts"):
-		limit = maxAlertBody
-	case strings.HasPrefix(c.FullPath(), "/api/v1/operator/payloads"):
-		limit = maxPayloadBody
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
-	var tooLong *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLong):
-		s.answerProblem(c, problem.New(http.StatusRequestEntityTooLarge, "The body is longer than "+strconv.FormatInt(limit>>10, 10)+" KiB."))
-		return
-	case err != nil:
-		s.answerProblem(c, problem.New(http.StatusBadRequest, "The body cannot be read."))
-		return
-	}
-	if len(body) > 0 && !isJSON(c.GetHeader("Content-Type")) {
-		s.answerProblem(c, problem.New(http.StatusUnsupportedMediaType, "The body must be application/json."))
-		return
-	}
-	strict := s.spec.operation(c).Operation.OperationID != "receive-ocsf" // whose events are not Watchfire's to judge
-	if p := checkWellFormed(body, strict); p != nil {
-		s.answerProblem(c, *p)
-		return
-	}
-	c.Request.Body = io.NopCloser(bytes.NewReader(body))
-	_, who := callerOf(c)
-	who.body = body
-	setCaller(c, who)
-}
-
 // decode reads the body, which fits the document, into v. When it cannot, it refuses the request and returns false.
 func (s *server) decode(c *gin.Context, v any) bool {
 	_, who := callerOf(c)
@@ -147,10 +119,4 @@ func idempotencyKey(c *gin.Context) (string, error) {
 func (s *server) answerProblem(c *gin.Context, p problem.Problem) {
 	problem.Write(c.Writer, p)
 	c.Abort()
-}
-
-func isJSON(contentType string) bool {
-	t, params, err := mime.ParseMediaType(contentType)
-	charset := params["charset"]
-	return err == nil && t == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
 }

@@ -19,39 +19,50 @@ const (
 	maxEventDepth = 1000
 )
 
-// checkWellFormed returns the problem that makes a body unreadable, or nil. With strict it also refuses a field given
-// twice, which two readers would read differently, and the character NUL, which the database cannot store. An empty
-// body is well-formed.
-func checkWellFormed(body []byte, strict bool) *problem.Problem {
+// maxValues is how many values a body may hold, in each other or side by side: the work on one is for each value, however
+// short it is. An alert about ten thousand devices has a hundred thousand.
+const maxValues = 250_000
+
+// checkWellFormed returns how many values a body holds, and the problem that makes it unreadable, or nil. With strict it
+// also refuses a field given twice, which two readers would read differently, and the character NUL, which the database
+// cannot store. An empty body is well-formed.
+func checkWellFormed(body []byte, strict bool) (values int, p *problem.Problem) {
 	if len(body) == 0 {
-		return nil
+		return 0, nil
 	}
 	if !utf8.Valid(body) {
-		return malformedBody("The body is not UTF-8.")
+		return 0, malformedBody("The body is not UTF-8.")
 	}
 	w := walker{dec: json.NewDecoder(bytes.NewReader(body)), strict: strict, deepest: maxEventDepth}
 	if strict {
 		w.deepest = maxDepth
 	}
 	w.dec.UseNumber()
-	if p := w.value(""); p != nil {
-		return p
+	if p := w.value(); p != nil {
+		return w.values, p
 	}
 	if _, err := w.dec.Token(); !errors.Is(err, io.EOF) {
-		return malformedBody("The body goes on after its JSON value.")
+		return w.values, malformedBody("The body goes on after its JSON value.")
 	}
-	return nil
+	return w.values, nil
 }
 
+// walker goes over a body. The pointers of its problems are made on the way back, so that a body without one costs none.
 type walker struct {
 	dec     *json.Decoder
 	strict  bool
 	deepest int
 	depth   int
+	values  int
 }
 
-// value reads one value at a pointer.
-func (w *walker) value(pointer string) *problem.Problem {
+// value reads one value.
+func (w *walker) value() *problem.Problem {
+	if w.values++; w.values > maxValues {
+		p := problem.New(http.StatusRequestEntityTooLarge, "The body holds more than "+strconv.Itoa(maxValues)+" JSON values.",
+			problem.FieldError{Detail: "is as far as the body was read"})
+		return &p
+	}
 	token, err := w.dec.Token()
 	if err != nil {
 		return malformedBody("The body is not valid JSON.")
@@ -63,16 +74,16 @@ func (w *walker) value(pointer string) *problem.Problem {
 		}
 		defer func() { w.depth-- }()
 		if t == '{' {
-			return w.object(pointer)
+			return w.object()
 		}
-		return w.array(pointer)
+		return w.array()
 	case string:
-		return w.text(t, pointer)
+		return w.text(t)
 	}
 	return nil
 }
 
-func (w *walker) object(pointer string) *problem.Problem {
+func (w *walker) object() *problem.Problem {
 	seen := map[string]bool{}
 	for w.dec.More() {
 		token, err := w.dec.Token()
@@ -80,36 +91,42 @@ func (w *walker) object(pointer string) *problem.Problem {
 		if err != nil || !ok {
 			return malformedBody("The body is not valid JSON.")
 		}
-		at := w.below(pointer, key)
-		if seen[key] && w.strict {
-			return malformedBody("A field is given twice.", problem.FieldError{Pointer: at, Detail: "is given twice"})
+		if p := w.member(key, seen); p != nil {
+			return below(key, p)
+		}
+	}
+	return w.end()
+}
+
+// member reads a member of an object, whose name was read.
+func (w *walker) member(key string, seen map[string]bool) *problem.Problem {
+	if w.strict {
+		if seen[key] {
+			return malformedBody("A field is given twice.", problem.FieldError{Detail: "is given twice"})
 		}
 		seen[key] = true
-		if p := w.text(key, at); p != nil {
-			return p
-		}
-		if p := w.value(at); p != nil {
-			return p
-		}
 	}
-	return w.end()
+	if p := w.text(key); p != nil {
+		return p
+	}
+	return w.value()
 }
 
-func (w *walker) array(pointer string) *problem.Problem {
+func (w *walker) array() *problem.Problem {
 	for n := 0; w.dec.More(); n++ {
-		if p := w.value(w.below(pointer, strconv.Itoa(n))); p != nil {
-			return p
+		if p := w.value(); p != nil {
+			return below(strconv.Itoa(n), p)
 		}
 	}
 	return w.end()
 }
 
-// below returns the pointer to a part of the value at a pointer. Only strict problems have one.
-func (w *walker) below(pointer, key string) string {
-	if !w.strict {
-		return ""
+// below lets the fields of a problem of a part of a value point from that value on.
+func below(key string, p *problem.Problem) *problem.Problem {
+	for n := range p.Errors {
+		p.Errors[n].Pointer = "/" + escapePointer(key) + p.Errors[n].Pointer
 	}
-	return pointer + "/" + escapePointer(key)
+	return p
 }
 
 func (w *walker) end() *problem.Problem {
@@ -119,9 +136,9 @@ func (w *walker) end() *problem.Problem {
 	return nil
 }
 
-func (w *walker) text(s, pointer string) *problem.Problem {
+func (w *walker) text(s string) *problem.Problem {
 	if w.strict && strings.ContainsRune(s, 0) {
-		p := invalidRequest(problem.FieldError{Pointer: pointer, Detail: "must not contain the character NUL"})
+		p := invalidRequest(problem.FieldError{Detail: "must not contain the character NUL"})
 		return &p
 	}
 	return nil
@@ -132,7 +149,7 @@ func malformedBody(detail string, fields ...problem.FieldError) *problem.Problem
 	return &p
 }
 
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
+
 // escapePointer writes a key as a part of a JSON pointer (RFC 6901).
-func escapePointer(key string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
-}
+func escapePointer(key string) string { return pointerEscapes.Replace(key) }

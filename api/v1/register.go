@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/watchfire-mdr/watchfire/api/problem"
 	"github.com/watchfire-mdr/watchfire/auth"
@@ -24,7 +26,10 @@ type server struct {
 	auth                                *auth.Authenticator
 	log                                 *slog.Logger
 	spec                                *spec
+	lookups                             *turns // of a token
 	reads, changes, clientReads, alerts *turns
+	large, largeWork                    *turns              // of large bodies: one sender's, and all that are worked on
+	bodies                              *semaphore.Weighted // bytes of large bodies
 }
 
 // Register adds every operation of the API to r. document is api/openapi.yaml. Each request is checked in this order:
@@ -35,7 +40,12 @@ func Register(r *gin.Engine, document []byte, d *desk.Desk, a *auth.Authenticato
 	if err != nil {
 		return fmt.Errorf("read the API's document: %w", err)
 	}
-	s := &server{desk: d, auth: a, log: log, spec: spec, reads: newTurns(readsAtOnce), changes: newTurns(changesAtOnce), clientReads: newTurns(clientReadsAtOnce), alerts: newTurns(alertsAtOnce)}
+	s := &server{
+		desk: d, auth: a, log: log, spec: spec, lookups: newTurns(lookupsAtOnce, maxWaiting),
+		reads: newTurns(readsAtOnce, maxWaiting), changes: newTurns(changesAtOnce, maxWaiting), alerts: newTurns(alertsAtOnce, maxWaiting),
+		clientReads: newTurns(clientReadsAtOnce, manyCallers), large: newTurns(largeAtOnce, maxWaiting),
+		largeWork: newTurns(max(1, int64(runtime.GOMAXPROCS(0)/2)), manyCallers), bodies: semaphore.NewWeighted(largeBodies),
+	}
 	routes := r.Group("/", s.identify, s.takeTurn, s.permit, s.readBody, s.validate)
 	RegisterHandlersWithOptions(routes, s, GinServerOptions{
 		ErrorHandler: func(c *gin.Context, err error, _ int) { s.refuseUnreadable(c, err) },
@@ -81,6 +91,7 @@ type caller struct {
 	user      models.User
 	principal models.Principal // with what the token is good for
 	body      []byte           // byte for byte; nil without one
+	values    int              // that the body holds
 }
 
 // callerOf returns the request's own context, which outlives gin's, and its caller.

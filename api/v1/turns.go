@@ -2,7 +2,9 @@ package v1
 
 import (
 	"context"
+	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,25 +18,44 @@ import (
 
 const (
 	// So many requests this process works on at the same time: reads, and changes, of one user of a client, reads of one
-	// client, alerts of one token. The rest wait for their turn. Many at once take the processors and connections from all others, and
-	// finish none of them sooner.
-	readsAtOnce, changesAtOnce, clientReadsAtOnce, alertsAtOnce = 2, 2, 4, 8
+	// client, alerts of one token, requests with a large body of one client, look-ups of one token. The rest wait for
+	// their turn. Many at once take the processors and connections from all others, and finish none of them sooner.
+	readsAtOnce, changesAtOnce, clientReadsAtOnce, alertsAtOnce, largeAtOnce, lookupsAtOnce = 2, 2, 4, 8, 1, 4
+	// maxWaiting is how many requests of one caller wait for one turn at a time. In some queues each of many callers has
+	// few, and nothing else bounds those.
+	maxWaiting  = 64
+	manyCallers = math.MaxInt32
 	// turnWait is how long a request waits for its turn.
 	turnWait = 10 * time.Second
 	// refusedFor is how long the turn of a request that came too often goes on after its answer: a loop that takes no
-	// notice of 429 would use the processors for nothing else. The turn of any other goes on for as long as it took, if
-	// more of them wait: so a flood leaves half of the time to others.
+	// notice of 429 would use the processors for nothing else. So does that of an alert whose body is refused, which uses
+	// up no share. The turn of any other goes on for as long as it took, if more of them wait or its body was refused: so
+	// a flood leaves half of the time to others.
 	refusedFor = 250 * time.Millisecond
+	// refusedAfter is how long a request waits for its refusal when too many wait already: at once, its sender's next one
+	// would be there at once as well.
+	refusedAfter = time.Second
+	// restFactor is how many times as long as the work on a large body its sender's next one waits: the large bodies of
+	// one client take a quarter of one processor's time.
+	restFactor = 3
 )
+
+// bodyRefusals are the statuses of requests that were refused for what is in their bodies, or before those were read.
+var bodyRefusals = []int{
+	http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity, http.StatusServiceUnavailable,
+}
 
 // turns lets clients, or users, take turns.
 type turns struct {
-	atOnce int64
-	mu     sync.Mutex
-	of     map[uuid.UUID]*queue // by whose turn it is
+	atOnce  int64
+	waiting int // at most, for each turn
+	mu      sync.Mutex
+	of      map[uuid.UUID]*queue // by whose turn it is
 }
 
-func newTurns(atOnce int64) *turns { return &turns{atOnce: atOnce, of: map[uuid.UUID]*queue{}} }
+func newTurns(atOnce int64, waiting int) *turns {
+	return &turns{atOnce: atOnce, waiting: waiting, of: map[uuid.UUID]*queue{}}
+}
 
 // queue is that of one client or user.
 type queue struct {
@@ -42,13 +63,21 @@ type queue struct {
 	asking int // who wait or are at work
 }
 
-// begin waits for the turn of whom, and returns what ends it. TooMany: it did not come in time.
+// begin waits for the turn of whom, and returns what ends it. TooMany: it did not come in time, or too many wait.
 func (t *turns) begin(ctx context.Context, whom uuid.UUID) (end func(), err error) {
 	t.mu.Lock()
 	q := t.of[whom]
 	if q == nil {
 		q = &queue{Weighted: semaphore.NewWeighted(t.atOnce)}
 		t.of[whom] = q
+	}
+	if q.asking >= int(t.atOnce)+t.waiting {
+		t.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-time.After(refusedAfter):
+		}
+		return nil, tooManyAtOnce()
 	}
 	q.asking++
 	t.mu.Unlock()
@@ -63,9 +92,13 @@ func (t *turns) begin(ctx context.Context, whom uuid.UUID) (end func(), err erro
 	defer cancel()
 	if err := q.Acquire(waiting, 1); err != nil {
 		leave()
-		return nil, models.Errorf(models.TooMany, "more requests came at once than can be answered; try again in a moment")
+		return nil, tooManyAtOnce()
 	}
 	return func() { q.Release(1); leave() }, nil
+}
+
+func tooManyAtOnce() error {
+	return models.Errorf(models.TooMany, "more requests came at once than can be answered; try again in a moment")
 }
 
 // waits reports whether more of whom wait for their turn.
@@ -106,10 +139,11 @@ func (s *server) takeTurn(c *gin.Context) {
 	began := time.Now()
 	defer func() {
 		rest := time.Duration(0)
+		refused := slices.Contains(bodyRefusals, c.Writer.Status())
 		switch {
-		case c.Writer.Status() == http.StatusTooManyRequests:
+		case c.Writer.Status() == http.StatusTooManyRequests, refused && turns == s.alerts:
 			rest = refusedFor
-		case turns.waits(whom), turns == s.reads && s.clientReads.waits(who.user.ClientID):
+		case refused, turns.waits(whom), turns == s.reads && s.clientReads.waits(who.user.ClientID):
 			rest = time.Since(began)
 		}
 		time.AfterFunc(rest, end)
