@@ -13,6 +13,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -251,7 +252,8 @@ func (w *watch) openRunning() models.Reference {
 	i := openIncident(w.T, w.Store)
 	w.engine.workflow = &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
 		Execution: &commonpb.WorkflowExecution{WorkflowId: i.Reference.WorkflowID()}, Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
-	}}
+		Type: &commonpb.WorkflowType{Name: models.IncidentWorkflow},
+	}, ExecutionConfig: &workflowpb.WorkflowExecutionConfig{TaskQueue: &taskqueuepb.TaskQueue{Name: models.QueueIncidents}}}
 	return i.Reference
 }
 
