@@ -1,6 +1,10 @@
 package models
 
-import "time"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // The types of workflows.
 const (
@@ -12,6 +16,9 @@ const (
 	EDRCheckWorkflow      = "EDRCheck"
 	CanaryWorkflow        = "Canary"
 )
+
+// CanaryWorkflowID is the id of the workflow that proves that a worker process does its work.
+func CanaryWorkflowID(process uuid.UUID) string { return "canary/" + process.String() }
 
 // WorkflowTaskTimeout is how long a worker may take over one task of an incident's workflow or of its children before
 // the task goes to another worker. A worker that is stopped, but not dead, holds a task for so long.
@@ -50,6 +57,7 @@ const (
 	SignalTextReply        = "text-reply"        // TextReply, from the text hook to an incident
 	SignalRefused          = "refused"           // RefusedSignal, from a call round or an endpoint to its incident
 	SignalStoreAhead       = "store-ahead"       // Seq of the store's last event, from the reconciler to an incident that was reset
+	SignalEndpointAnew     = "endpoint-anew"     // id of an endpoint, from the reconciler to its incident: its workflow does not know what the last one knew
 	SignalRenew            = "renew"             // no argument, from the operator to an incident or an endpoint: go on in a new run
 )
 

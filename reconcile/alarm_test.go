@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -13,9 +14,11 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
@@ -251,7 +254,8 @@ func (w *watch) openRunning() models.Reference {
 	i := openIncident(w.T, w.Store)
 	w.engine.workflow = &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
 		Execution: &commonpb.WorkflowExecution{WorkflowId: i.Reference.WorkflowID()}, Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
-	}}
+		Type: &commonpb.WorkflowType{Name: models.IncidentWorkflow},
+	}, ExecutionConfig: &workflowpb.WorkflowExecutionConfig{TaskQueue: &taskqueuepb.TaskQueue{Name: models.QueueIncidents}}}
 	return i.Reference
 }
 
@@ -343,4 +347,44 @@ func TestAnAlarmAboutAMailerIsNotTheReconcilersToEnd(t *testing.T) {
 	w.ok(w.Store.RaiseAlarm(t.Context(), alarm))
 	w.owner("update operator_alarms set last_seen = now() - $1::interval", "25 hours")
 	w.wantOpen("after a day without a word")
+}
+
+// Whoever reaches Temporal starts any workflow under an incident's id. What runs there and cannot be one of ours is an
+// alarm, though no task of it fails.
+func TestAWorkflowThatIsNoneOfOursIsAnAlarm(t *testing.T) {
+	now := time.Now()
+	for what, c := range map[string]struct {
+		alarms []string
+		change func(*workflowservice.DescribeWorkflowExecutionResponse)
+	}{
+		"one of ours": {nil, func(*workflowservice.DescribeWorkflowExecutionResponse) {}},
+		"of a type of ours for something else": {[]string{"conflict"}, func(d *workflowservice.DescribeWorkflowExecutionResponse) {
+			d.WorkflowExecutionInfo.Type.Name = models.EndpointWorkflow
+		}},
+		"on a queue that nobody works for": {[]string{"conflict"}, func(d *workflowservice.DescribeWorkflowExecutionResponse) {
+			d.ExecutionConfig.TaskQueue.Name = "nobody's"
+		}},
+		"that sleeps until tomorrow": {[]string{"conflict"}, func(d *workflowservice.DescribeWorkflowExecutionResponse) {
+			d.WorkflowExecutionInfo.ExecutionTime = timestamppb.New(now.AddDate(0, 0, 1))
+		}},
+		"that slept until a minute ago": {nil, func(d *workflowservice.DescribeWorkflowExecutionResponse) {
+			d.WorkflowExecutionInfo.ExecutionTime = timestamppb.New(now.Add(-time.Minute))
+		}},
+		"that somebody paused": {[]string{"stuck"}, func(d *workflowservice.DescribeWorkflowExecutionResponse) {
+			d.WorkflowExecutionInfo.Status = enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED
+		}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWatch(t)
+			ref := w.openRunning()
+			info := w.engine.workflow.WorkflowExecutionInfo
+			info.StartTime, info.ExecutionTime = timestamppb.New(now.Add(-time.Hour)), timestamppb.New(now.Add(-time.Hour))
+			c.change(w.engine.workflow)
+			var want []string
+			for _, kind := range c.alarms {
+				want = append(want, kind+" "+string(ref))
+			}
+			w.wantOpen(what, want...)
+		})
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -35,6 +36,14 @@ type runRecord struct {
 	taken     []recorded     // batches that the database took
 	refused   bool           // the database refused the last batch for good
 	discarded bool           // the operator discarded what the run recorded
+	acted     bool           // the run was one of ours: it did something
+	left      []leftCommand  // for the run, in the order they came
+}
+
+// leftCommand is a command that was left for a run as a Signal.
+type leftCommand struct {
+	name    string
+	request incident.CommandRequest
 }
 
 // seq returns the number of the last event that the run knew the database to have.
@@ -48,21 +57,35 @@ func (r runRecord) seq() int {
 	return last
 }
 
-// readRun reads the history of a run of an incident's workflow; "" is the latest one.
+// readRun reads the history of a run of an incident's workflow; "" is the latest one. A run that did nothing, because its
+// input was none of ours, says nothing.
 func readRun(ctx context.Context, h Histories, id, run string) (out runRecord, err error) {
 	asked := map[int64]recorded{}
+	var unreadable error
+	isOthers := false // it is somebody else's workflow
 	for it := h.GetWorkflowHistory(ctx, id, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); it.HasNext(); {
 		e, err := it.Next()
 		if err != nil {
 			return out, fmt.Errorf("read the history of %s: %w", id, err)
 		}
+		if isOthers && e.GetEventType() != enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED {
+			continue
+		}
 		switch e.GetEventType() {
 		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
 			started := e.GetWorkflowExecutionStartedEventAttributes()
-			if started.GetWorkflowType().GetName() != models.IncidentWorkflow {
-				return out, nil // somebody else's workflow
+			if isOthers = started.GetWorkflowType().GetName() != models.IncidentWorkflow; isOthers {
+				continue
 			}
-			err = converter.GetDefaultDataConverter().FromPayloads(started.GetInput(), &out.state)
+			if unreadable = converter.GetDefaultDataConverter().FromPayloads(started.GetInput(), &out.state); unreadable != nil {
+				out.state = incident.State{}
+			}
+		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+			if c, is := commandIn(e); is {
+				out.left = append(out.left, c)
+			}
+		case enumspb.EVENT_TYPE_MARKER_RECORDED: // the first thing that every run of ours does
+			out.acted = true
 		case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
 			if a := e.GetActivityTaskScheduledEventAttributes(); a.GetActivityType().GetName() == activityRecord {
 				var b recorded
@@ -84,7 +107,20 @@ func readRun(ctx context.Context, h Histories, id, run string) (out runRecord, e
 			return out, fmt.Errorf("read event %d in the history of %s: %w", e.GetEventId(), id, err)
 		}
 	}
+	if unreadable != nil && (out.acted || len(asked) > 0) {
+		return out, fmt.Errorf("read the input in the history of %s: %w", id, unreadable)
+	}
 	return out, nil
+}
+
+// commandIn returns the command that a Signal holds, and whether it holds one that this provider sealed.
+func commandIn(e *historypb.HistoryEvent) (c leftCommand, is bool) {
+	s := e.GetWorkflowExecutionSignaledEventAttributes()
+	c.name = s.GetSignalName()
+	if !slices.ContainsFunc(incident.Commands(), func(known incident.Command) bool { return known.Name() == c.name }) {
+		return c, false
+	}
+	return c, converter.GetDefaultDataConverter().FromPayloads(s.GetInput(), &c.request) == nil && c.request.RequestID != ""
 }
 
 // readRuns reads the histories of all runs of an incident's workflow that the engine still has, the earliest first.
@@ -105,6 +141,36 @@ func readRuns(ctx context.Context, h Histories, r models.Reference) (runs []runR
 		}
 	}
 	return runs, nil
+}
+
+// mostRuns bounds how many runs are looked through for commands that were left for them.
+const mostRuns = 20
+
+// commandsLeft returns the commands that were left as Signals for the last run of an incident's workflow that was one of
+// ours, and for those after it, in the order they came. latest is the id of the latest run.
+func commandsLeft(ctx context.Context, h Histories, r models.Reference, latest string) (all []leftCommand, err error) {
+	ids, err := listRuns(ctx, h, r)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(ids, latest) { // the list lags
+		ids = append(ids, latest)
+	}
+	slices.Reverse(ids)
+	for _, id := range ids[:min(len(ids), mostRuns)] {
+		run, err := readRun(ctx, h, r.WorkflowID(), id)
+		var gone *serviceerror.NotFound
+		switch {
+		case errors.As(err, &gone):
+			return all, nil
+		case err != nil:
+			return nil, err
+		}
+		if all = append(run.left, all...); run.acted {
+			break
+		}
+	}
+	return all, nil
 }
 
 // listRuns lists the ids of the runs of an incident's workflow, the earliest first.

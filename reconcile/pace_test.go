@@ -52,7 +52,7 @@ func TestLooksAreBoundedAndReachSixThousandWorkflowsInAMinute(t *testing.T) {
 		for range sideBySide {
 			all.Go(func() {
 				for range 6000 / sideBySide {
-					if _, err := p.look(t.Context(), "incident/SI-1001-0001"); err != nil {
+					if _, err := p.look(t.Context(), "incident/SI-1001-0001", models.IncidentWorkflow); err != nil {
 						t.Error(err)
 					}
 				}

@@ -62,12 +62,13 @@ func referenceOf(subject string) string {
 
 // workflowState is what the engine says of a workflow.
 type workflowState struct {
-	found, running bool
+	found, running bool   // a paused one runs, too
+	strange        string // why it is none of ours, though it has an id of ours; "": it may be
 	description    *workflowservice.DescribeWorkflowExecutionResponse
 }
 
-// look asks the engine about a workflow. It is no error that there is none.
-func (p *pass) look(ctx context.Context, id string) (workflowState, error) {
+// look asks the engine about a workflow of a type. It is no error that there is none.
+func (p *pass) look(ctx context.Context, id, kind string) (workflowState, error) {
 	p.looked.Add(1)
 	if p.looks != nil {
 		if err := p.looks.Wait(ctx); err != nil {
@@ -84,16 +85,57 @@ func (p *pass) look(ctx context.Context, id string) (workflowState, error) {
 	case err != nil:
 		return workflowState{}, fmt.Errorf("look at %s: %w", id, err)
 	}
-	running := d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
-	if running {
+	status := d.GetWorkflowExecutionInfo().GetStatus()
+	running := status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING || status == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED
+	s := workflowState{found: true, running: running, strange: strangeness(d, kind, p.now), description: d}
+	if running && s.strange == "" {
 		p.gone.Delete(id)
 	}
-	return workflowState{found: true, running: running, description: d}, nil
+	return s, nil
+}
+
+// strangeness says why a workflow with an id of ours is none of ours, at a moment, or "". Whoever reaches Temporal can
+// start any. One of our types, on our queue, fails by itself when it has no input of ours. Ours never wait for their first
+// task.
+func strangeness(d *workflowservice.DescribeWorkflowExecutionResponse, kind string, now time.Time) string {
+	i := d.GetWorkflowExecutionInfo()
+	begins := i.GetExecutionTime().AsTime()
+	switch queue := d.GetExecutionConfig().GetTaskQueue().GetName(); {
+	case i.GetType().GetName() != kind:
+		return fmt.Sprintf("has the type %.40q", i.GetType().GetName())
+	case queue != models.QueueIncidents:
+		return fmt.Sprintf("has the task queue %.40q", queue)
+	case i.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING && begins.After(now) && begins.Sub(i.GetStartTime().AsTime()) > time.Second:
+		return "sleeps until " + begins.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// checkStranger raises the alarm about a workflow that runs under an id of ours and is none of ours, and reports whether
+// it is. Nothing is done to it: it may be of a later version than this process.
+func (p *pass) checkStranger(ctx context.Context, subject string, s workflowState) bool {
+	if !s.running || s.strange == "" {
+		return false
+	}
+	p.raise(ctx, models.AlarmConflict, subject, "what runs in the place of this workflow is none of ours: it "+s.strange+
+		"; end it by watchfire reconcile -restart")
+	p.checkTask(ctx, subject, s)
+	return true
 }
 
 // isLost reports whether a workflow is gone though it had not come to its end.
 func (s workflowState) isLost() bool {
-	return !s.running && s.status() != enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED
+	return !s.running && (s.status() != enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED || s.strange != "")
+}
+
+// runID returns the id of the run, "" for none.
+func (s workflowState) runID() string {
+	return s.description.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+}
+
+// wasReset reports whether somebody took the run back to an earlier point.
+func (s workflowState) wasReset() bool {
+	return s.description.GetWorkflowExtendedInfo().GetLastResetTime() != nil
 }
 
 func (s workflowState) status() enumspb.WorkflowExecutionStatus {
@@ -102,6 +144,9 @@ func (s workflowState) status() enumspb.WorkflowExecutionStatus {
 
 // fate says in words what became of a workflow.
 func (s workflowState) fate() string {
+	if s.strange != "" {
+		return "was replaced by one that " + s.strange
+	}
 	switch s.status() {
 	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:
 		return "was terminated"
@@ -119,6 +164,10 @@ func (s workflowState) fate() string {
 
 // checkTask raises the alarm about a workflow that runs and makes no progress, and reports whether it did.
 func (p *pass) checkTask(ctx context.Context, subject string, s workflowState) (stuck bool) {
+	if s.status() == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED {
+		p.raise(ctx, models.AlarmStuck, subject, "somebody paused the workflow in Temporal")
+		stuck = true
+	}
 	if t := s.description.GetPendingWorkflowTask(); t != nil {
 		waits := t.GetState() == enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED && p.now.Sub(t.GetOriginalScheduledTime().AsTime()) > takenWithin
 		switch {

@@ -183,7 +183,7 @@ func paceFor(looks int64) rate.Limit {
 }
 
 func (r *Reconciler) newPass() *pass {
-	return &pass{Reconciler: r, raised: map[alarmKey]bool{}, unjudged: map[string]bool{}}
+	return &pass{Reconciler: r, raised: map[alarmKey]bool{}, unjudged: map[string]bool{}, now: time.Now()}
 }
 
 // checkSystem looks for what is wrong with the whole system, and sends the bulletins that are due.
@@ -209,7 +209,7 @@ func (r *Reconciler) compare(ctx context.Context) error {
 
 // asksEngine reports whether the engine answers about this namespace.
 func (p *pass) asksEngine(ctx context.Context) bool {
-	state, err := p.look(ctx, "no such workflow")
+	state, err := p.look(ctx, "no such workflow", "")
 	return err == nil && !state.found
 }
 
@@ -257,11 +257,15 @@ func (p *pass) checkIncidents(ctx context.Context) error {
 // checkIncident looks at an incident's workflow, its round of calls and its endpoints.
 func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
 	i := w.Incident
-	state, err := p.look(ctx, i.Reference.WorkflowID())
+	state, err := p.look(ctx, i.Reference.WorkflowID(), models.IncidentWorkflow)
+	if err != nil || p.checkStranger(ctx, string(i.Reference), state) {
+		return err
+	}
+	isAnothers, err := p.isAnothers(ctx, i, state)
 	switch {
 	case err != nil:
 		return err
-	case state.found && !desk.IsWorkflowOf(state.description, i.ID()):
+	case isAnothers:
 		p.raise(ctx, models.AlarmConflict, string(i.Reference), "the engine's workflow of this reference is another incident's")
 		return nil
 	case !state.running:
@@ -270,14 +274,30 @@ func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
 		err = p.Store.ForClient(ctx, store.SOC, i.ClientID, func(tx *store.Tx) error { return tx.MarkRunning(i.Reference) })
 	}
 	hears := !p.checkTask(ctx, string(i.Reference), state)
-	return errors.Join(err, p.tellOfReset(ctx, i, state), p.checkCalls(ctx, i, hears), p.checkEndpoints(ctx, i))
+	return errors.Join(err, p.tellOfReset(ctx, i, state), p.checkCalls(ctx, i, hears), p.checkEndpoints(ctx, i, hears))
 }
 
-// tellOfReset tells an incident whose workflow somebody reset how far the store has it, once for each run. By itself it
-// would learn of that from the next command or when it has something to record, and be silent until then.
+// isAnothers reports whether the workflow under an incident's reference is another incident's. Whoever reaches Temporal
+// can put any memo on a workflow, but give it no input: one that has ended is another incident's when its input says so.
+func (p *pass) isAnothers(ctx context.Context, i incident.Incident, s workflowState) (bool, error) {
+	if !s.found || desk.IsWorkflowOf(s.description, i.ID()) {
+		return false, nil
+	}
+	if s.running {
+		return true, nil
+	}
+	run, err := readRun(ctx, p.Temporal, i.Reference.WorkflowID(), s.runID())
+	known := run.state.Incident
+	return known.Reference == i.Reference && known.ID() != i.ID(), err
+}
+
+// tellOfReset tells an incident whose workflow somebody reset, or began anew, how far the store has it, once for each run.
+// By itself it would learn of that from the next command or when it has something to record, and be silent until then.
+// Whoever has the input of an earlier run can begin the workflow anew with it, as it was then.
 func (p *pass) tellOfReset(ctx context.Context, i incident.Incident, s workflowState) error {
-	run := s.description.GetWorkflowExecutionInfo().GetExecution().GetRunId()
-	if _, told := p.resets.Load(run); told || s.description.GetWorkflowExtendedInfo().GetLastResetTime() == nil {
+	run, info := s.runID(), s.description.GetWorkflowExecutionInfo()
+	beganLate := info.GetFirstRunId() == run && info.GetStartTime().AsTime().Sub(i.OpenedAt) > youngest
+	if _, told := p.resets.Load(run); told || !s.wasReset() && !beganLate {
 		return nil
 	}
 	seq, err := p.Store.Recorded(ctx, store.SOC, i.ClientID, i.Reference)
@@ -288,7 +308,21 @@ func (p *pass) tellOfReset(ctx context.Context, i incident.Incident, s workflowS
 		return err
 	}
 	p.resets.Store(run, true)
-	p.Log.WarnContext(ctx, "an incident's workflow was reset; it is told what the database has", "incident", string(i.Reference))
+	p.Log.InfoContext(ctx, "an incident's workflow was reset, or began anew; it is told what the database has", "incident", string(i.Reference))
+	return nil
+}
+
+// tellOfEndpoint has an incident tell a device's workflow what is desired when somebody else than the incident began it, or
+// reset it, once for each run: it may go on from an old state.
+func (p *pass) tellOfEndpoint(ctx context.Context, i incident.Incident, endpoint string, s workflowState) error {
+	parent := s.description.GetWorkflowExecutionInfo().GetParentExecution().GetWorkflowId()
+	if _, told := p.resets.Load(s.runID()); told || !s.wasReset() && parent == i.Reference.WorkflowID() {
+		return nil
+	}
+	if err := p.signal(ctx, i.Reference, models.SignalEndpointAnew, endpoint); err != nil {
+		return err
+	}
+	p.resets.Store(s.runID(), true)
 	return nil
 }
 
@@ -305,7 +339,7 @@ func (p *pass) checkRefused(ctx context.Context) error {
 		if a.Kind != models.AlarmNotRecorded || err != nil || p.raised[alarmKey{a.Kind, a.Subject}] {
 			continue
 		}
-		s, err := p.look(ctx, r.WorkflowID())
+		s, err := p.look(ctx, r.WorkflowID(), models.IncidentWorkflow)
 		var run runRecord
 		if err == nil && s.running {
 			run, err = readRun(ctx, p.Temporal, r.WorkflowID(), "")
@@ -328,8 +362,9 @@ func (p *pass) checkCalls(ctx context.Context, i incident.Incident, hears bool) 
 		return nil
 	}
 	id := i.Reference.CallRoundWorkflowID(i.CallRound)
-	state, err := p.look(ctx, id)
-	if err != nil || state.running {
+	state, err := p.look(ctx, id, models.CallRoundWorkflow)
+	isStranger := p.checkStranger(ctx, id, state)
+	if err != nil || state.running && !isStranger {
 		p.checkTask(ctx, id, state)
 		return err
 	}
@@ -345,8 +380,9 @@ func (p *pass) checkCalls(ctx context.Context, i incident.Incident, hears bool) 
 	return p.reportLostRound(ctx, i)
 }
 
-// checkEndpoints starts the workflows of devices that are not at rest and have none.
-func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident) error {
+// checkEndpoints starts the workflows of devices that are not at rest and have none. hears: the incident's own workflow
+// makes progress.
+func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident, hears bool) error {
 	var problems []error
 	for _, e := range i.Endpoints {
 		if e.Approval.IsAnswerable() {
@@ -357,12 +393,16 @@ func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident) error {
 			continue // it is not watched
 		}
 		id := i.Reference.EndpointWorkflowID(e.ID)
-		state, err := p.look(ctx, id)
+		state, err := p.look(ctx, id, models.EndpointWorkflow)
 		switch {
 		case err != nil:
 			problems = append(problems, err)
+		case p.checkStranger(ctx, id, state):
 		case state.running:
 			p.checkTask(ctx, id, state)
+			if hears {
+				problems = append(problems, p.tellOfEndpoint(ctx, i, e.ID, state))
+			}
 		case atRest && state.found && !state.isLost(): // it came to its end by itself
 		case p.isGone(id, i):
 			problems = append(problems, p.restartEndpoint(ctx, i, e.ID, state))
@@ -374,9 +414,10 @@ func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident) error {
 // checkApprovalCalls starts calls about an open approval again that were lost.
 func (p *pass) checkApprovalCalls(ctx context.Context, i incident.Incident, e incident.Endpoint) error {
 	id := i.Reference.ApprovalWorkflowID(e.Approval.ID, e.Approval.Asked)
-	state, err := p.look(ctx, id)
+	state, err := p.look(ctx, id, models.CallRoundWorkflow)
 	switch {
 	case err != nil || !state.found: // perhaps nobody is to be called
+	case p.checkStranger(ctx, id, state):
 	case state.running:
 		p.checkTask(ctx, id, state)
 	case state.isLost():

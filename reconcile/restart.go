@@ -37,7 +37,31 @@ func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) er
 	if w.Running || p.now.Sub(w.Incident.OpenedAt) > time.Minute {
 		p.raise(ctx, models.AlarmNotRunning, string(r), "the incident's workflow "+s.fate()+"; it is started again from the database")
 	}
-	return p.startAgain(ctx, lost)
+	if err := p.startAgain(ctx, lost); err != nil || !s.found {
+		return err
+	}
+	return p.repeatCommands(ctx, lost, s.runID())
+}
+
+// repeatCommands leaves the commands once more that were left for the lost runs of an incident and that none of them came
+// to judge: the database has neither what they did nor that they were rejected. Who sent them was told that they wait. A
+// repeat has no second effect. latest is the id of the last run that was lost.
+func (p *pass) repeatCommands(ctx context.Context, l incident.Lost, latest string) error {
+	r := l.Incident.Reference
+	left, err := commandsLeft(ctx, p.Temporal, r, latest)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, c := range left {
+		_, done, _, err := p.Store.RecordedCommand(ctx, store.SOC, l.Incident.ClientID, r, c.request.RequestID)
+		if err == nil && done == nil && !l.HasRejected(c.request.RequestID) {
+			p.Log.InfoContext(ctx, "a command that no run judged is left once more", "incident", string(r), "command", c.name)
+			err = p.signal(ctx, r, c.name, c.request)
+		}
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
 }
 
 // isMissing reports whether an incident whose workflow does not run should have one.
@@ -91,7 +115,7 @@ func (p *pass) wakeExpired(ctx context.Context) error {
 }
 
 func (p *pass) wake(ctx context.Context, e store.Expired) error {
-	state, err := p.look(ctx, e.Reference.WorkflowID())
+	state, err := p.look(ctx, e.Reference.WorkflowID(), models.IncidentWorkflow)
 	if err != nil {
 		return err
 	}
@@ -132,7 +156,7 @@ func (p *pass) prepareChildren(ctx context.Context, l *incident.Lost) error {
 			continue
 		}
 		id := l.Incident.Reference.ApprovalWorkflowID(e.Approval.ID, e.Approval.Asked)
-		s, err := p.look(ctx, id)
+		s, err := p.look(ctx, id, models.CallRoundWorkflow)
 		if err != nil {
 			return err
 		}
@@ -149,7 +173,7 @@ func (p *pass) prepareChildren(ctx context.Context, l *incident.Lost) error {
 // endEndpoint ends the workflow of an endpoint, and reports whether the engine knows one.
 func (p *pass) endEndpoint(ctx context.Context, r models.Reference, endpoint string) (found bool, err error) {
 	id := r.EndpointWorkflowID(endpoint)
-	s, err := p.look(ctx, id)
+	s, err := p.look(ctx, id, models.EndpointWorkflow)
 	if err != nil || !s.running {
 		return s.found, err
 	}
@@ -179,8 +203,8 @@ func (p *pass) repeatFacts(ctx context.Context, l incident.Lost) error {
 	if i.CallRound == 0 || !i.CallRoundEnded.IsZero() {
 		return nil
 	}
-	round, err := p.look(ctx, i.Reference.CallRoundWorkflowID(i.CallRound))
-	if err != nil || round.running {
+	round, err := p.look(ctx, i.Reference.CallRoundWorkflowID(i.CallRound), models.CallRoundWorkflow)
+	if err != nil || round.running && round.strange == "" {
 		return err
 	}
 	return p.signal(ctx, i.Reference, models.SignalCallRoundEnded, notify.CallRoundResult{Round: i.CallRound})

@@ -11,7 +11,6 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
-	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
@@ -121,7 +120,7 @@ func (o *Operator) references(ctx context.Context) (all []models.Reference, err 
 // compare says in which point store and engine disagree about an incident; What is "" when they agree.
 func (o *Operator) compare(ctx context.Context, r models.Reference) (d Difference, err error) {
 	d.Reference = r
-	s, err := o.pass().look(ctx, r.WorkflowID())
+	s, err := o.pass().look(ctx, r.WorkflowID(), models.IncidentWorkflow)
 	if err != nil {
 		return d, err
 	}
@@ -131,7 +130,14 @@ func (o *Operator) compare(ctx context.Context, r models.Reference) (d Differenc
 		return o.compareGhost(ctx, d, s)
 	case err != nil:
 		return d, err
-	case s.found && !desk.IsWorkflowOf(s.description, i.ID()):
+	case s.running && s.strange != "":
+		d.What, d.Settle = "what runs in the engine is none of our workflows: it "+s.strange, SettleRestart
+		return d, nil
+	}
+	switch isAnothers, err := o.pass().isAnothers(ctx, i, s); {
+	case err != nil:
+		return d, err
+	case isAnothers:
 		d.What, d.Settle = "the engine's workflow is another incident's", SettleDiscard
 		return d, nil
 	}
@@ -267,7 +273,7 @@ func (o *Operator) Recover(ctx context.Context, r models.Reference) (n int, err 
 		return n, err
 	}
 	p := o.pass()
-	s, err := p.look(ctx, r.WorkflowID())
+	s, err := p.look(ctx, r.WorkflowID(), models.IncidentWorkflow)
 	if err != nil || s.running {
 		return n, err
 	}
@@ -315,11 +321,14 @@ func (o *Operator) Restart(ctx context.Context, r models.Reference) error {
 	if err != nil {
 		return err
 	}
-	s, err := o.pass().look(ctx, r.WorkflowID())
+	s, err := o.pass().look(ctx, r.WorkflowID(), models.IncidentWorkflow)
 	if err != nil {
 		return err
 	}
-	if s.found && !desk.IsWorkflowOf(s.description, i.ID()) {
+	switch isAnothers, err := o.pass().isAnothers(ctx, i, s); {
+	case err != nil:
+		return err
+	case isAnothers && s.strange == "":
 		return models.Errorf(models.Conflict, "what runs as %s is another incident, which the database does not know: discard it", r)
 	}
 	lost, _, err := o.lost(ctx, i)
@@ -332,7 +341,15 @@ func (o *Operator) Restart(ctx context.Context, r models.Reference) error {
 	if err := o.terminate(ctx, r, reasonSettled); err != nil {
 		return err
 	}
-	return o.start(ctx, i)
+	if err := o.start(ctx, i); err != nil || !s.found {
+		return err
+	}
+	p := o.pass()
+	l, err := p.readLost(ctx, i)
+	if err != nil {
+		return err
+	}
+	return p.repeatCommands(ctx, l, s.runID())
 }
 
 // Discard is Restart, whatever the engine has: events that the store lost are dropped for good, and an incident of the
@@ -372,7 +389,7 @@ func (o *Operator) End(ctx context.Context, r models.Reference) error {
 
 // terminate ends every workflow of an incident, the incident's own first, so that it starts no other.
 func (o *Operator) terminate(ctx context.Context, r models.Reference, reason string) error {
-	s, err := o.pass().look(ctx, r.WorkflowID())
+	s, err := o.pass().look(ctx, r.WorkflowID(), models.IncidentWorkflow)
 	if err == nil && s.running {
 		err = o.Temporal.TerminateWorkflow(ctx, r.WorkflowID(), "", reason)
 	}
@@ -387,7 +404,7 @@ func (o *Operator) terminate(ctx context.Context, r models.Reference, reason str
 	}
 	for _, w := range children.GetExecutions() {
 		id := w.GetExecution().GetWorkflowId()
-		if s, err = o.pass().look(ctx, id); err == nil && s.running { // the list lags
+		if s, err = o.pass().look(ctx, id, ""); err == nil && s.running { // the list lags
 			err = o.Temporal.TerminateWorkflow(ctx, id, "", reason)
 		}
 		if err != nil {

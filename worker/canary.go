@@ -24,7 +24,7 @@ const CanaryEvery = time.Minute
 // current or not: one of an earlier version may not know it. After the start of a process it waits until Temporal knows
 // this version, as long as ctx lasts.
 func StartCanary(ctx context.Context, c client.Client, namespace string, process uuid.UUID, before string) (string, error) {
-	id := "canary/" + process.String()
+	id := models.CanaryWorkflowID(process)
 	run, err := executeKnown(ctx, c, client.StartWorkflowOptions{
 		ID: id, TaskQueue: models.QueueIncidents, WorkflowExecutionTimeout: CanaryEvery, WorkflowTaskTimeout: models.WorkflowTaskTimeout,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,

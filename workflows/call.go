@@ -60,6 +60,9 @@ type phoneCall struct {
 // CallRound calls the recipients one after the other. It reports every call, and its own end, to the incident's
 // workflow.
 func CallRound(ctx workflow.Context, in notify.CallRoundInput) error {
+	if err := requireOwn(ctx, in.WorkflowID()); err != nil {
+		return err
+	}
 	w := &callRoundWorkflow{CallRoundInput: in, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]notify.CallOutcome{}}
 	w.backed, w.sees = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeRefusalsSeen)
 	w.persons, w.exact = hasChange(ctx, changePersonsCounted), hasChange(ctx, changeWordsAreOfTheirQuestion)

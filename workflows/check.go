@@ -15,6 +15,9 @@ const checkWithin = 10 * time.Minute
 // ChannelCheck sends a test message or a code over one channel of a contact. The ledger says what became of it; a
 // vendor that does not take it is no failure of the workflow.
 func ChannelCheck(ctx workflow.Context, in notify.ChannelCheckInput) error {
+	if err := requireOwn(ctx, in.Effect.Workflow); err != nil {
+		return err
+	}
 	if err := sendCheck(ctx, in); err != nil {
 		workflow.GetLogger(ctx).Warn("channel check not sent", "class", classOf(err))
 		return cancelEffect(ctx, cancelInput{Effect: in.Effect})

@@ -15,6 +15,9 @@ const noticeWithin = 3 * 24 * time.Hour
 // ContactNotice tells a client's admins, and the old and new addresses of the contacts, of changes of contacts. The
 // ledger says what became of each message; one that cannot be sent keeps no other back.
 func ContactNotice(ctx workflow.Context, n notify.ContactNotice) error {
+	if err := requireOwn(ctx, n.WorkflowID()); err != nil {
+		return err
+	}
 	all, err := beginContactNotice(ctx, n)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/mock"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
@@ -22,6 +23,7 @@ func TestANoticeTellsEverybody(t *testing.T) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
 	n := notify.ContactNotice{ClientID: uuid.New(), ID: uuid.New()}
+	env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: n.WorkflowID(), TaskQueue: models.QueueIncidents})
 	contact := uuid.New()
 	all := []notify.NoticeRecipient{
 		{Channel: models.ChannelEmail, Contact: contact, Admin: uuid.New()},

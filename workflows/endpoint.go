@@ -47,6 +47,9 @@ type endpointWorkflow struct {
 // workflow ends when the incident detaches it. Opposite actions never overlap: only the newest permitted state is
 // pursued.
 func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
+	if err := requireOwn(ctx, state.WorkflowID()); err != nil {
+		return err
+	}
 	w := &endpointWorkflow{state: state, desired: workflow.GetSignalChannel(ctx, models.SignalDesiredState)}
 	w.sees = hasChange(ctx, changeRefusalsSeen)
 	w.adoptState(state.Wanted)

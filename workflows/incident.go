@@ -52,6 +52,12 @@ type incidentWorkflow struct {
 
 // Incident runs the life of one incident, from its opening to the client's closure and feedback.
 func Incident(ctx workflow.Context, state incident.State) error {
+	if err := requireOwn(ctx, state.Incident.Reference.WorkflowID()); err != nil {
+		return err
+	}
+	if state.Policy.Rounds == 0 { // it is the incident as the store told it to a run, and no state
+		return notOurs()
+	}
 	ctx, _ = workflow.NewDisconnectedContext(ctx) // cancelling is not a way to close an incident
 	w := &incidentWorkflow{
 		state:     state,

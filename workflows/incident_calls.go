@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -92,6 +94,13 @@ func (w *incidentWorkflow) nextRoundAt() time.Time {
 	return slices.MinFunc(w.state.PendingCalls, func(a, b notify.Recipient) int { return a.At.Compare(b.At) }).At
 }
 
+// startTries is how often a child is started whose id another workflow has, and startAgainAfter the pause between: one
+// that is none of ours fails within that time, and the id is free.
+const (
+	startTries      = 3
+	startAgainAfter = 2 * time.Second
+)
+
 // startChild starts a child workflow that outlives this run, and reports whether it did: a child that runs already is
 // fine. The run stays until the child was started: Temporal forgets a start when the run ends in the same task.
 func (w *incidentWorkflow) startChild(ctx workflow.Context, id, summary, kind string, arg any) bool {
@@ -103,6 +112,13 @@ func (w *incidentWorkflow) startChild(ctx workflow.Context, id, summary, kind st
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 	})
 	err := workflow.ExecuteChildWorkflow(ctx, kind, arg).GetChildWorkflowExecution().Get(ctx, nil)
+	var taken *temporal.ChildWorkflowExecutionAlreadyStartedError
+	for n := 1; n < startTries && errors.As(err, &taken) && hasChange(ctx, changeTakenIDsTriedAgain); n++ {
+		if pause(ctx, startAgainAfter, "the id of a child is taken; start it again") != nil {
+			break
+		}
+		err = workflow.ExecuteChildWorkflow(ctx, kind, arg).GetChildWorkflowExecution().Get(ctx, nil)
+	}
 	if err != nil {
 		workflow.GetLogger(ctx).Info("child workflow not started", "id", id, "error", err)
 	}

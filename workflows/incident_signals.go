@@ -23,6 +23,7 @@ func (w *incidentWorkflow) registerSignals(ctx workflow.Context) {
 	receiveFacts(ctx, w, models.SignalRefused, w.handleRefused)
 	if w.listens {
 		receiveFacts(ctx, w, models.SignalStoreAhead, w.handleStoreAhead)
+		receiveFacts(ctx, w, models.SignalEndpointAnew, w.handleEndpointAnew)
 	}
 	w.addInbox(ctx, models.SignalRenew, func(ctx workflow.Context, c workflow.ReceiveChannel) {
 		if w.receive(ctx, c, models.SignalRenew, nil) {
@@ -63,6 +64,19 @@ func (w *incidentWorkflow) handleStoreAhead(ctx workflow.Context, seq int) {
 	w.unfinished++
 	defer func() { w.unfinished-- }()
 	w.logIfRefused(ctx, w.catchUp(ctx, seq))
+}
+
+// handleEndpointAnew takes the word that an endpoint's workflow began anew, or was reset: somebody else than the incident did
+// that, perhaps from an old state. It is told what is desired now, and reports anew.
+func (w *incidentWorkflow) handleEndpointAnew(ctx workflow.Context, endpoint string) {
+	if w.state.Incident.Endpoint(endpoint) == nil {
+		return
+	}
+	w.state.EndpointVersions[endpoint] = 1
+	if w.state.Looks == nil {
+		w.state.Looks = map[string]incident.Look{}
+	}
+	w.state.Looks[endpoint] = incident.Look{Number: w.serialNumber(ctx)}
 }
 
 // handleRefused records a message that nobody believes, whoever it pretends to be from.

@@ -3,10 +3,12 @@ package workflows_test
 import (
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	tlog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
@@ -42,8 +44,18 @@ func replay(t *testing.T, file string, incident any) error {
 	r.RegisterWorkflowWithOptions(incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.CallRound, workflow.RegisterOptions{Name: models.CallRoundWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
+	kept, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	history, err := client.HistoryFromJSON(kept, client.HistoryJSONOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowId()
 	quiet := tlog.NewStructuredLogger(slog.New(slog.NewTextHandler(io.Discard, nil)))
-	return r.ReplayWorkflowHistoryFromJSONFile(quiet, file)
+	return r.ReplayWorkflowHistoryWithOptions(quiet, history, worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{ID: id}})
 }
 
 func TestRecordedHistoriesReplay(t *testing.T) {

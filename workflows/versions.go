@@ -98,6 +98,9 @@ const (
 	// changeConsentsVoided: when somebody approves, the earlier consents of those who may not act any more count no longer, and
 	// the calls go on. Before, each counted for ever.
 	changeConsentsVoided = together
+	// changeTakenIDsTriedAgain: a child whose id another workflow has is started again after a moment: one that is none of
+	// ours has failed by then. Before, whatever ran under the id passed for the child.
+	changeTakenIDsTriedAgain = together
 )
 
 // together is the one name of changes that came at the same time and are asked about where a run begins. Each name costs

@@ -38,3 +38,6 @@ type EndpointState struct {
 	ToldAgain           int              `json:"told_again,omitempty"` // the number of the last look that made everything be reported anew
 	LookAfter           models.Duration  `json:"look_after,omitempty"` // the pause that a look which failed asks for before the next
 }
+
+// WorkflowID returns the id of the endpoint's workflow.
+func (s EndpointState) WorkflowID() string { return s.Reference.EndpointWorkflowID(s.Endpoint) }

@@ -131,6 +131,14 @@ func (l Lost) ToldContacts() (told []uuid.UUID) {
 	return told
 }
 
+// HasRejected reports whether the incident says that a command with a request id was rejected.
+func (l Lost) HasRejected(request string) bool {
+	return slices.ContainsFunc(l.Events, func(e Event) bool {
+		d, is := e.Data.(*CommandRejected)
+		return is && d.RequestID == request
+	})
+}
+
 // UnacknowledgedSince returns the revision from which on an acknowledgement counts: an earlier one was of something
 // less severe.
 func (l Lost) UnacknowledgedSince() (revision int) {

@@ -120,6 +120,14 @@ type CallRoundInput struct {
 	Answers   int              `json:"answers,omitzero"`   // Seq of the event that a key must not be older than
 }
 
+// WorkflowID returns the id of the workflow that makes the calls.
+func (in CallRoundInput) WorkflowID() string {
+	if in.Approval != nil {
+		return in.Reference.ApprovalWorkflowID(in.Approval.ID, in.Round)
+	}
+	return in.Reference.CallRoundWorkflowID(in.Round)
+}
+
 // ApprovalCall is the approval that a round of calls asks for.
 type ApprovalCall struct {
 	ID       string `json:"id"`

@@ -1,0 +1,306 @@
+package e2e
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/authority"
+	"github.com/watchfire-mdr/watchfire/models/incident"
+)
+
+// promptly is how soon the real workflow must be at work again: two looks of the reconciler at a workflow that may be on
+// its way, and some time for a busy machine.
+const promptly = time.Minute
+
+// impostor is a workflow that somebody who reaches Temporal, and nothing else, puts in the place of one of ours.
+type impostor struct {
+	kind  string
+	queue string             // "": ours
+	memo  any                // of an incident
+	input *commonpb.Payloads // none, or one that is kept in a history
+}
+
+// replace ends a workflow and puts an impostor in its place.
+func (s *scene) replace(id string, with impostor) {
+	s.t.Helper()
+	printProgress("  an impostor for %s", id)
+	c := plainTemporal(s.t)
+	request := &workflowservice.StartWorkflowExecutionRequest{
+		Namespace: system.Temporal.Namespace, WorkflowId: id, WorkflowType: &commonpb.WorkflowType{Name: with.kind}, Input: with.input,
+		TaskQueue: &taskqueuepb.TaskQueue{Name: models.QueueIncidents}, WorkflowIdReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+	}
+	if with.queue != "" {
+		request.TaskQueue.Name = with.queue
+	}
+	if with.memo != nil {
+		request.Memo = &commonpb.Memo{Fields: map[string]*commonpb.Payload{"incident": {
+			Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(`"` + uuid.NewString() + `"`),
+		}}}
+	}
+	s.await("an impostor in the place of "+id, func() (bool, error) {
+		_ = c.TerminateWorkflow(s.t.Context(), id, "", "") // it may have ended
+		request.RequestId = uuid.NewString()
+		_, err := c.WorkflowService().StartWorkflowExecution(s.t.Context(), request)
+		var exists *serviceerror.WorkflowExecutionAlreadyStarted
+		if errors.As(err, &exists) { // the real one was quicker
+			return false, nil
+		}
+		return err == nil, err
+	})
+}
+
+// inputOf returns the sealed input with which the present run of a workflow began, as everybody reads it who reaches
+// Temporal.
+func (s *scene) inputOf(id string) *commonpb.Payloads {
+	s.t.Helper()
+	return readHistory(s.t, plainTemporal(s.t), id).GetEvents()[0].GetWorkflowExecutionStartedEventAttributes().GetInput()
+}
+
+// wantPromptly checks that something happens soon.
+func (s *scene) wantPromptly(what string, f func()) {
+	s.t.Helper()
+	took := elapsed(f)
+	printProgress("  %s after %s", what, took.Round(100*time.Millisecond))
+	if took > promptly {
+		s.t.Errorf("%s: %s after %s, want at most %s", s.ref, what, took, promptly)
+	}
+}
+
+// workAsAnybody runs a worker that brings every workflow of a type on a queue to its end at once.
+func workAsAnybody(t *testing.T, kind, queue string) {
+	t.Helper()
+	w := worker.New(plainTemporal(t), queue, worker.Options{})
+	w.RegisterWorkflowWithOptions(func(workflow.Context) error { return nil }, workflow.RegisterOptions{Name: kind})
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Stop)
+}
+
+// Nobody has acknowledged a critical incident when an impostor takes its place. The phones ring on all the same, the
+// operator hears of it, and what people say counts.
+func TestAnImpostorDoesNotSilenceACriticalIncident(t *testing.T) {
+	workAsAnybody(t, "Ghost", "anybody's")
+	workAsAnybody(t, models.IncidentWorkflow, "anybody's")
+	for name, with := range map[string]impostor{
+		"without an input":               {kind: models.IncidentWorkflow},
+		"with the memo of another":       {kind: models.IncidentWorkflow, memo: true},
+		"with a plain input":             {kind: models.IncidentWorkflow, input: &commonpb.Payloads{Payloads: []*commonpb.Payload{{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(`{}`)}}}},
+		"of a type that ends at once":    {kind: "Ghost", queue: "anybody's"},
+		"of its type, and ended by them": {kind: models.IncidentWorkflow, queue: "anybody's"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, 0)
+			s.setPhonePersonas("no_answer", "no_answer", "no_answer")
+			s.open(models.SeverityCritical)
+			s.assess()
+			s.publish()
+			s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
+			round := s.current().CallRound
+			s.replace(s.ref.WorkflowID(), with)
+			s.wantPromptly("the operator has an alarm", func() { s.awaitAlarm(models.AlarmNotRunning, string(s.ref)) })
+			s.wantPromptly("the next round begins", func() {
+				s.until("the next round", func(i incident.Incident) bool { return i.CallRound > round })
+			})
+			called := len(s.calls())
+			s.await("a phone to ring", func() (bool, error) { return len(s.calls()) > called, nil })
+			s.send(s.responder, &incident.Acknowledge{Revision: 1})
+			s.awaitAlarmEnded(models.AlarmNotRunning, string(s.ref))
+		})
+	}
+}
+
+// Nobody works for the queue of an impostor, so that it neither fails nor ends.
+func TestAnImpostorThatGoesOnIsAnAlarm(t *testing.T) {
+	s := newScene(t, 1)
+	s.open(models.SeverityLow)
+	s.assess()
+	s.publish()
+	s.replace(s.ref.WorkflowID(), impostor{kind: models.IncidentWorkflow, queue: "nobody's"})
+	s.wantPromptly("the operator has an alarm", func() { s.awaitAlarm(models.AlarmConflict, string(s.ref)) })
+	comment := &incident.Comment{Text: "Is anybody there?"}
+	if status := s.post(s.analyst, "/incidents/"+string(s.ref)+"/comment", comment, nil); status != http.StatusAccepted {
+		t.Errorf("a comment was answered with %d, want 202", status)
+	}
+	s.terminate(s.ref.WorkflowID()) // the operator does what the alarm says
+	s.awaitAlarmEnded(models.AlarmConflict, string(s.ref))
+	s.await("the comment", func() (bool, error) { return len(eventsOf[*incident.Commented](s)) == 1, nil })
+	s.wantAgreement()
+}
+
+// No worker runs while an impostor stands in the incident's place, so that commands wait in it.
+func TestCommandsThatAnImpostorGotAreCarriedOut(t *testing.T) {
+	s := newScene(t, 1)
+	s.open(models.SeverityMedium)
+	s.assess()
+	s.publish()
+	s.send(s.responder, &incident.Comment{Text: "before"})
+	s.killWorker()
+	if status := s.post(s.analyst, "/incidents/"+string(s.ref)+"/comment", &incident.Comment{Text: "queued for the real one"}, nil); status != http.StatusAccepted {
+		t.Errorf("a comment was answered with %d, want 202", status)
+	}
+	s.replace(s.ref.WorkflowID(), impostor{kind: models.IncidentWorkflow})
+	for _, c := range []incident.Command{&incident.Acknowledge{Revision: 1}, &incident.Comment{Text: "told to the impostor"}} {
+		if status := s.post(s.responder, "/incidents/"+string(s.ref)+"/"+c.Name(), c, nil); status != http.StatusAccepted {
+			t.Errorf("%s was answered with %d, want 202", c.Name(), status)
+		}
+	}
+	s.startWorker()
+	s.awaitAlarm(models.AlarmNotRunning, string(s.ref))
+	s.wantPromptly("the acknowledgement stands", func() {
+		s.until("the acknowledgement", func(i incident.Incident) bool { return i.Acknowledged != nil })
+	})
+	s.await("the comments", func() (bool, error) { return len(eventsOf[*incident.Commented](s)) >= 3, nil })
+	s.send(s.responder, &incident.Comment{Text: "after"})
+	s.wantEveryCommentOnce(4)
+	s.awaitAlarmEnded(models.AlarmNotRunning, string(s.ref))
+}
+
+// The client is asked about an isolation when an impostor takes the place of the device's workflow.
+func TestAnImpostorDoesNotKeepADeviceFromBeingIsolated(t *testing.T) {
+	workAsAnybody(t, "Ghost", "anybody's")
+	for name, with := range map[string]impostor{
+		"without an input":            {kind: models.EndpointWorkflow},
+		"of a type that ends at once": {kind: "Ghost", queue: "anybody's"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, 2)
+			s.setPhonePersonas("no_answer", "no_answer", "no_answer")
+			defer s.signAuthority(authority.DecideAuto)
+			s.signAuthority(authority.DecideAsk)
+			s.open(models.SeverityMedium)
+			s.assess()
+			s.publish()
+			s.isolate()
+			s.awaitQuestion("a1")
+			id := s.ref.EndpointWorkflowID("e1")
+			s.replace(id, with)
+			s.awaitAlarm(models.AlarmNotRunning, id)
+			s.awaitAlarmEnded(models.AlarmNotRunning, id)
+			s.replace(id, with)
+			s.send(s.responder, &incident.Approve{Approval: "a1"})
+			s.wantPromptly("the device is isolated", func() { s.awaitContainment(incident.ContainmentContained) })
+			s.settleAndRelease()
+			s.wantActions("contain", "lift_containment")
+		})
+	}
+}
+
+// The client has approved an isolation, and the EDR is down. Somebody begins the device's workflow anew as it was before
+// the approval.
+func TestADeviceThatIsBegunFromAnOldStateIsIsolated(t *testing.T) {
+	s := newScene(t, 2)
+	s.setPhonePersonas("no_answer", "no_answer", "no_answer")
+	defer s.signAuthority(authority.DecideAuto)
+	s.signAuthority(authority.DecideAsk)
+	s.open(models.SeverityMedium)
+	s.assess()
+	s.publish()
+	s.isolate()
+	s.awaitQuestion("a1")
+	id := s.ref.EndpointWorkflowID("e1")
+	before := s.inputOf(id)
+	s.faults("crowdstrike", outage("refuse"))
+	s.send(s.responder, &incident.Approve{Approval: "a1"})
+	s.until("the trouble with the EDR", func(i incident.Incident) bool { return i.OpenTask(incident.TaskUnconfirmed, "e1") != nil })
+	s.replace(id, impostor{kind: models.EndpointWorkflow, input: before})
+	s.clearFaults("crowdstrike")
+	s.wantPromptly("the device is isolated", func() { s.awaitContainment(incident.ContainmentContained) })
+	s.settleAndRelease()
+	s.wantActions("contain", "lift_containment")
+}
+
+// Somebody begins the workflow of a critical incident anew as it was when it was opened.
+func TestAnIncidentThatIsBegunFromAnOldStateGoesOnFromTheStore(t *testing.T) {
+	s := newScene(t, 0)
+	s.setPhonePersonas("no_answer", "no_answer", "no_answer")
+	s.open(models.SeverityCritical)
+	before := s.inputOf(s.ref.WorkflowID())
+	opened := time.Now()
+	s.assess()
+	s.await("the incident to be some seconds old", func() (bool, error) { return time.Since(opened) > 8*time.Second, nil })
+	s.publish()
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
+	round := s.current().CallRound
+	s.replace(s.ref.WorkflowID(), impostor{kind: models.IncidentWorkflow, input: before})
+	s.wantPromptly("the next round begins", func() {
+		s.until("the next round", func(i incident.Incident) bool { return i.CallRound > round })
+	})
+	s.send(s.responder, &incident.Acknowledge{Revision: 1})
+	s.wantWholeLog()
+}
+
+func TestAnImpostorDoesNotEndTheCalls(t *testing.T) {
+	s := newScene(t, 2)
+	s.ringFor(10 * time.Minute) // of simulated time: half a minute
+	s.setPhonePersonas("no_answer", "acknowledges")
+	s.open(models.SeverityCritical)
+	s.assess()
+	s.publish()
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
+	id := s.ref.CallRoundWorkflowID(1)
+	s.replace(id, impostor{kind: models.CallRoundWorkflow})
+	s.wantPromptly("the operator has an alarm", func() { s.awaitAlarm(models.AlarmNotRunning, id) })
+	s.wantPromptly("the second round begins", func() {
+		s.until("the second round", func(i incident.Incident) bool { return i.CallRound == 2 })
+	})
+	s.awaitAlarmEnded(models.AlarmNotRunning, id)
+	s.awaitAcknowledgement()
+}
+
+// An impostor has the id of the first round when that is to begin. It ends a moment later, as one on our queue does.
+func TestARoundBeginsThoughAnImpostorHadItsID(t *testing.T) {
+	s := newScene(t, 1)
+	s.open(models.SeverityCritical)
+	s.assess()
+	id := s.ref.CallRoundWorkflowID(1)
+	s.replace(id, impostor{kind: models.CallRoundWorkflow, queue: "nobody's"})
+	s.publish()
+	c := temporal(t)
+	s.await("the round not to begin", func() (bool, error) {
+		for _, e := range readHistory(t, c, s.ref.WorkflowID()).GetEvents() {
+			if e.GetEventType() == enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED {
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	s.terminate(id)
+	s.wantPromptly("a contact acknowledges", s.awaitAcknowledgement)
+	s.wantCalls(1, 0, 0)
+	if n := s.current().CallRound; n != 1 {
+		t.Errorf("%d rounds, want 1", n)
+	}
+}
+
+// The client is to approve on the phone. An impostor takes the place of the calls about that.
+func TestAnImpostorDoesNotEndTheCallsAboutAnApproval(t *testing.T) {
+	s := newScene(t, 1)
+	defer s.signAuthority(authority.DecideAuto)
+	s.signAuthority(authority.DecideAsk)
+	s.ringFor(10 * time.Minute) // of simulated time: half a minute
+	s.setPhonePersonas("no_answer", "approves")
+	s.open(models.SeverityHigh)
+	s.assess()
+	s.publish()
+	s.isolate()
+	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
+	id := s.ref.ApprovalWorkflowID("a1", 1)
+	s.replace(id, impostor{kind: models.CallRoundWorkflow})
+	s.wantPromptly("the operator has an alarm", func() { s.awaitAlarm(models.AlarmNotRunning, id) })
+	s.awaitContainment(incident.ContainmentContained)
+	s.settleAndRelease()
+	s.wantActions("contain", "lift_containment")
+}
