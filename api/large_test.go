@@ -61,9 +61,10 @@ func TestABodyCostsByItsSize(t *testing.T) {
 		"devices without names":       {"", w.largeAlert(`"hostnames":` + times(100_000, `""`)), http.StatusUnprocessableEntity, "/hostnames/0", 100},
 		"indicators without anything": {"", w.largeAlert(`"indicators":` + times(50_000, `{}`)), http.StatusUnprocessableEntity, "/indicators/0/type", 20},
 		"members nobody knows":        {"", w.largeAlert(strings.Join(keys, ",")), http.StatusUnprocessableEntity, "/k000000", 100},
-		"more than a body may hold":   {"", w.largeAlert(`"hostnames":` + times(16<<20/3-200, `""`)), http.StatusRequestEntityTooLarge, "/hostnames/249993", 150},
+		"more than a body may hold":   {"", w.largeAlert(`"hostnames":` + times(16<<20/3-200, `""`)), http.StatusRequestEntityTooLarge, "", 60},
+		"one text of many commas":     {"", w.largeAlert(`"detail":"` + strings.Repeat(`\",[{`, 1<<20) + `"`), http.StatusCreated, "", 200},
 		"an event":                    {ocsf, `{"class_uid":2004,"finding_info":{"uid":"u"},"x":` + times(240_000, `{}`) + `}`, http.StatusCreated, "", 15},
-		"a larger event":              {ocsf, `{"class_uid":2004,"finding_info":{"uid":"v"},"x":` + times(1<<20, `"a"`) + `}`, http.StatusRequestEntityTooLarge, "/x/249995", 60},
+		"a larger event":              {ocsf, `{"class_uid":2004,"finding_info":{"uid":"v"},"x":` + times(1<<20, `"a"`) + `}`, http.StatusRequestEntityTooLarge, "", 30},
 	} {
 		target := c.target
 		if target == "" {

@@ -50,18 +50,13 @@ func (s *server) readBody(c *gin.Context) {
 	switch {
 	case err != nil:
 		s.refuseBody(c, http.StatusBadRequest, limit)
-	case limit > maxBody && (len(raw) > maxBody || mayHoldMany(raw)):
+	case limit > maxBody && (len(raw) > maxBody || countValues(raw) > manyValues):
 		s.takeLarge(c, raw, limit)
 	case len(raw) > maxBody:
 		s.refuseBody(c, http.StatusRequestEntityTooLarge, limit)
 	default:
 		s.takeBody(c, raw)
 	}
-}
-
-// mayHoldMany reports whether a body may hold many values, from the characters that stand before one.
-func mayHoldMany(raw []byte) bool {
-	return 1+bytes.Count(raw, []byte{','})+bytes.Count(raw, []byte{'['})+bytes.Count(raw, []byte{'{'}) > manyValues
 }
 
 // takeLarge lets a request with a large body be answered when it is its turn: among those of its client, or of its user of
@@ -119,12 +114,16 @@ func (s *server) readRest(c *gin.Context, first []byte, limit int64) (raw []byte
 
 // takeBody checks that a body can be read, and keeps it.
 func (s *server) takeBody(c *gin.Context, raw []byte) {
+	values := countValues(raw)
+	if values > maxValues {
+		s.answerProblem(c, problem.New(http.StatusRequestEntityTooLarge, "The body holds more than "+strconv.Itoa(maxValues)+" JSON values."))
+		return
+	}
 	if len(raw) > 0 && !isJSON(c.GetHeader("Content-Type")) {
 		s.answerProblem(c, problem.New(http.StatusUnsupportedMediaType, "The body must be application/json."))
 		return
 	}
-	values, p := checkWellFormed(raw, !s.isForeign(c))
-	if p != nil {
+	if p := checkWellFormed(raw, !s.isForeign(c)); p != nil {
 		s.answerProblem(c, *p)
 		return
 	}
