@@ -88,8 +88,8 @@ const (
 	// changeToldOfReset: an incident that was reset goes on from what the store has as soon as the reconciler says that this
 	// is more. Before, it did so when somebody sent it a command, or it had something to record.
 	changeToldOfReset = together
-	// changeTakenIDsTriedAgain: a child whose id another workflow has is started again after a moment: one that is none of
-	// ours has failed by then. Before, whatever ran under the id passed for the child.
+	// changeTakenIDsTriedAgain: a child whose id another workflow has is started again after a moment: one that is none
+	// of ours has failed by then. Before, whatever ran under the id passed for the child.
 	changeTakenIDsTriedAgain = together
 )
 

@@ -20,8 +20,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
 
-// promptly is how soon the real workflow must be at work again: two looks of the reconciler at a workflow that may be on
-// its way, and some time for a busy machine.
+// promptly is how soon the real workflow must be at work again: two looks of the reconciler at a workflow that may be
+// on its way, and some time for a busy machine.
 const promptly = time.Minute
 
 // impostor is a workflow that somebody who reaches Temporal, and nothing else, puts in the place of one of ours.
@@ -198,8 +198,8 @@ func TestAnImpostorDoesNotKeepADeviceFromBeingIsolated(t *testing.T) {
 	}
 }
 
-// The client has approved an isolation, and the EDR is down. Somebody begins the device's workflow anew as it was before
-// the approval.
+// The client has approved an isolation, and the EDR is down. Somebody begins the device's workflow anew as it was
+// before the approval.
 func TestADeviceThatIsBegunFromAnOldStateIsIsolated(t *testing.T) {
 	s := newScene(t, 2)
 	s.setPhonePersonas("no_answer", "no_answer", "no_answer")
@@ -222,7 +222,8 @@ func TestADeviceThatIsBegunFromAnOldStateIsIsolated(t *testing.T) {
 	s.wantActions("contain", "lift_containment")
 }
 
-// Somebody begins the workflow of a critical incident anew as it was when it was opened.
+// Somebody ends the calls about a critical incident, whose reports would tell it that it is behind, and begins its
+// workflow anew as it was when it was opened.
 func TestAnIncidentThatIsBegunFromAnOldStateGoesOnFromTheStore(t *testing.T) {
 	s := newScene(t, 0)
 	s.setPhonePersonas("no_answer", "no_answer", "no_answer")
@@ -234,6 +235,7 @@ func TestAnIncidentThatIsBegunFromAnOldStateGoesOnFromTheStore(t *testing.T) {
 	s.publish()
 	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
 	round := s.current().CallRound
+	s.terminate(s.ref.CallRoundWorkflowID(round))
 	s.replace(s.ref.WorkflowID(), impostor{kind: models.IncidentWorkflow, input: before})
 	s.wantPromptly("the next round begins", func() {
 		s.until("the next round", func(i incident.Incident) bool { return i.CallRound > round })
