@@ -3,6 +3,8 @@ package e2e
 import (
 	"errors"
 	"net/http"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,6 +91,18 @@ func workAsAnybody(t *testing.T, kind, queue string) {
 	t.Cleanup(w.Stop)
 }
 
+// reconcile runs watchfire reconcile as the operator does, and returns its answer.
+func (s *scene) reconcile(args ...string) string {
+	s.t.Helper()
+	ask := exec.CommandContext(s.t.Context(), product, append([]string{"reconcile"}, args...)...)
+	ask.Env = system.Env()
+	answer, err := ask.CombinedOutput()
+	if err != nil {
+		s.t.Errorf("watchfire reconcile %v: %v: %s", args, err, answer)
+	}
+	return string(answer)
+}
+
 // Nobody has acknowledged a critical incident when an impostor takes its place. The phones ring on all the same, the
 // operator hears of it, and what people say counts.
 func TestAnImpostorDoesNotSilenceACriticalIncident(t *testing.T) {
@@ -134,7 +148,10 @@ func TestAnImpostorThatGoesOnIsAnAlarm(t *testing.T) {
 	if status := s.post(s.analyst, "/incidents/"+string(s.ref)+"/comment", comment, nil); status != http.StatusAccepted {
 		t.Errorf("a comment was answered with %d, want 202", status)
 	}
-	s.terminate(s.ref.WorkflowID()) // the operator does what the alarm says
+	if answer := s.reconcile(); !strings.Contains(answer, "none of our workflows") || !strings.Contains(answer, "-restart "+string(s.ref)) {
+		t.Errorf("watchfire reconcile answers %s", answer)
+	}
+	s.reconcile("-restart", string(s.ref))
 	s.awaitAlarmEnded(models.AlarmConflict, string(s.ref))
 	s.await("the comment", func() (bool, error) { return len(eventsOf[*incident.Commented](s)) == 1, nil })
 	s.wantAgreement()
