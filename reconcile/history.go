@@ -57,8 +57,8 @@ func (r runRecord) seq() int {
 	return last
 }
 
-// readRun reads the history of a run of an incident's workflow; "" is the latest one. A run that did nothing, because its
-// input was none of ours, says nothing.
+// readRun reads the history of a run of an incident's workflow; "" is the latest one. A run that did nothing, because
+// its input was none of ours, says nothing.
 func readRun(ctx context.Context, h Histories, id, run string) (out runRecord, err error) {
 	asked := map[int64]recorded{}
 	var unreadable error
@@ -146,8 +146,8 @@ func readRuns(ctx context.Context, h Histories, r models.Reference) (runs []runR
 // mostRuns bounds how many runs are looked through for commands that were left for them.
 const mostRuns = 20
 
-// commandsLeft returns the commands that were left as Signals for the last run of an incident's workflow that was one of
-// ours, and for those after it, in the order they came. latest is the id of the latest run.
+// commandsLeft returns the commands that were left as Signals for the last run of an incident's workflow that was one
+// of ours, and for those after it, in the order they came. latest is the id of the latest run.
 func commandsLeft(ctx context.Context, h Histories, r models.Reference, latest string) (all []leftCommand, err error) {
 	ids, err := listRuns(ctx, h, r)
 	if err != nil {

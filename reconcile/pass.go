@@ -95,8 +95,8 @@ func (p *pass) look(ctx context.Context, id, kind string) (workflowState, error)
 }
 
 // strangeness says why a workflow with an id of ours is none of ours, at a moment, or "". Whoever reaches Temporal can
-// start any. One of our types, on our queue, fails by itself when it has no input of ours. Ours never wait for their first
-// task.
+// start any. One of our types, on our queue, fails by itself when it has no input of ours. Ours never wait for their
+// first task.
 func strangeness(d *workflowservice.DescribeWorkflowExecutionResponse, kind string, now time.Time) string {
 	i := d.GetWorkflowExecutionInfo()
 	begins := i.GetExecutionTime().AsTime()
@@ -111,8 +111,8 @@ func strangeness(d *workflowservice.DescribeWorkflowExecutionResponse, kind stri
 	return ""
 }
 
-// checkStranger raises the alarm about a workflow that runs under an id of ours and is none of ours, and reports whether
-// it is. Nothing is done to it: it may be of a later version than this process.
+// checkStranger raises the alarm about a workflow that runs under an id of ours and is none of ours, and reports
+// whether it is. Nothing is done to it: it may be of a later version than this process.
 func (p *pass) checkStranger(ctx context.Context, subject string, s workflowState) bool {
 	if !s.running || s.strange == "" {
 		return false

@@ -278,7 +278,8 @@ func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
 }
 
 // isAnothers reports whether the workflow under an incident's reference is another incident's. Whoever reaches Temporal
-// can put any memo on a workflow, but give it no input: one that has ended is another incident's when its input says so.
+// can put any memo on a workflow, but give it no input: one that has ended is another incident's when its input says
+// so.
 func (p *pass) isAnothers(ctx context.Context, i incident.Incident, s workflowState) (bool, error) {
 	if !s.found || desk.IsWorkflowOf(s.description, i.ID()) {
 		return false, nil
@@ -291,9 +292,9 @@ func (p *pass) isAnothers(ctx context.Context, i incident.Incident, s workflowSt
 	return known.Reference == i.Reference && known.ID() != i.ID(), err
 }
 
-// tellOfReset tells an incident whose workflow somebody reset, or began anew, how far the store has it, once for each run.
-// By itself it would learn of that from the next command or when it has something to record, and be silent until then.
-// Whoever has the input of an earlier run can begin the workflow anew with it, as it was then.
+// tellOfReset tells an incident whose workflow somebody reset, or began anew, how far the store has it, once for each
+// run. By itself it would learn of that from the next command or when it has something to record, and be silent until
+// then. Whoever has the input of an earlier run can begin the workflow anew with it, as it was then.
 func (p *pass) tellOfReset(ctx context.Context, i incident.Incident, s workflowState) error {
 	run, info := s.runID(), s.description.GetWorkflowExecutionInfo()
 	beganLate := info.GetFirstRunId() == run && info.GetStartTime().AsTime().Sub(i.OpenedAt) > youngest
@@ -312,8 +313,8 @@ func (p *pass) tellOfReset(ctx context.Context, i incident.Incident, s workflowS
 	return nil
 }
 
-// tellOfEndpoint has an incident tell a device's workflow what is desired when somebody else than the incident began it, or
-// reset it, once for each run: it may go on from an old state.
+// tellOfEndpoint has an incident tell a device's workflow what is desired when somebody else than the incident began
+// it, or reset it, once for each run: it may go on from an old state.
 func (p *pass) tellOfEndpoint(ctx context.Context, i incident.Incident, endpoint string, s workflowState) error {
 	parent := s.description.GetWorkflowExecutionInfo().GetParentExecution().GetWorkflowId()
 	if _, told := p.resets.Load(s.runID()); told || !s.wasReset() && parent == i.Reference.WorkflowID() {

@@ -43,9 +43,9 @@ func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) er
 	return p.repeatCommands(ctx, lost, s.runID())
 }
 
-// repeatCommands leaves the commands once more that were left for the lost runs of an incident and that none of them came
-// to judge: the database has neither what they did nor that they were rejected. Who sent them was told that they wait. A
-// repeat has no second effect. latest is the id of the last run that was lost.
+// repeatCommands leaves the commands once more that were left for the lost runs of an incident and that none of them
+// came to judge: the database has neither what they did nor that they were rejected. Who sent them was told that they
+// wait. A repeat has no second effect. latest is the id of the last run that was lost.
 func (p *pass) repeatCommands(ctx context.Context, l incident.Lost, latest string) error {
 	r := l.Incident.Reference
 	left, err := commandsLeft(ctx, p.Temporal, r, latest)

@@ -66,8 +66,8 @@ func (w *incidentWorkflow) handleStoreAhead(ctx workflow.Context, seq int) {
 	w.logIfRefused(ctx, w.catchUp(ctx, seq))
 }
 
-// handleEndpointAnew takes the word that an endpoint's workflow began anew, or was reset: somebody else than the incident did
-// that, perhaps from an old state. It is told what is desired now, and reports anew.
+// handleEndpointAnew takes the word that an endpoint's workflow began anew, or was reset: somebody else than the
+// incident did that, perhaps from an old state. It is told what is desired now, and reports anew.
 func (w *incidentWorkflow) handleEndpointAnew(ctx workflow.Context, endpoint string) {
 	if w.state.Incident.Endpoint(endpoint) == nil {
 		return

@@ -11,8 +11,8 @@ const errNotOurs = "not-ours"
 
 // requireOwn fails a workflow at once whose input names another one, or none. The codec refuses an input that was not
 // sealed for the workflow, but an input that is left out is nothing to refuse: whoever reaches Temporal could put a
-// workflow without one in the place of a terminated one, where it would do nothing, and nobody would miss the first. One
-// that failed is missed, and started again.
+// workflow without one in the place of a terminated one, where it would do nothing, and nobody would miss the first.
+// One that failed is missed, and started again.
 func requireOwn(ctx workflow.Context, names string) error {
 	if names == workflow.GetInfo(ctx).WorkflowExecution.ID {
 		return nil

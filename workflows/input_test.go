@@ -15,8 +15,8 @@ import (
 	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
-// Whoever reaches Temporal starts our workflows under ids of ours: without an input, with one of another workflow, or with
-// what a workflow keeps beside its input. None of them begins with anything.
+// Whoever reaches Temporal starts our workflows under ids of ours: without an input, with one of another workflow, or
+// with what a workflow keeps beside its input. None of them begins with anything.
 func TestAWorkflowWhoseInputIsNotItsOwnFailsAtOnce(t *testing.T) {
 	state := incident.State{Incident: incident.Incident{Reference: ref}, Policy: models.DefaultPolicy()}
 	other := state

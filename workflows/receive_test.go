@@ -34,7 +34,7 @@ func TestASignalThatIsNotSealedIsRefused(t *testing.T) {
 	s.after(30*time.Second, models.RoleAnalyst, &incident.Expedite{})
 	names := []string{
 		models.SignalKeyPress, models.SignalContactCalled, models.SignalCallRoundEnded, models.SignalEndpointObserved, models.SignalUndelivered,
-		models.SignalTextReply, models.SignalPhoneConsent, models.SignalRefused, models.SignalStoreAhead, models.SignalRenew,
+		models.SignalTextReply, models.SignalPhoneConsent, models.SignalRefused, models.SignalStoreAhead, models.SignalEndpointAnew, models.SignalRenew,
 	}
 	for _, c := range incident.Commands() {
 		names = append(names, c.Name())

@@ -293,7 +293,7 @@ func TestATerminatedRoundOfCallsIsFollowedByTheNext(t *testing.T) {
 
 // The calls about an approval are lost while the first contact's phone rings. They go on with the same call.
 func TestTerminatedCallsAboutAnApprovalGoOn(t *testing.T) {
-	s := newScene(t, 2)
+	s := newScene(t, 1) // whose numbers no call of the test before uses
 	defer s.signAuthority(authority.DecideAuto)
 	s.signAuthority(authority.DecideAsk)
 	s.ringFor(10 * time.Minute) // of simulated time: half a minute
