@@ -1731,7 +1731,7 @@ type ClientInterface interface {
 	// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
 	// unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
 	// it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
-	// SHA-256. A body has at most 16 MiB and 250,000 JSON values. Of one with more than 1,000 values a refusal names the
+	// SHA-256. A body has at most 16 MiB and 100,000 JSON values. Of one with more than 1,000 values a refusal names the
 	// first wrong field only, and large ones of one sender are taken one after the other.
 	//
 	// Takes any type of body and a specified content type.
@@ -1744,7 +1744,7 @@ type ClientInterface interface {
 	// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
 	// unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
 	// it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
-	// SHA-256. A body has at most 16 MiB and 250,000 JSON values. Of one with more than 1,000 values a refusal names the
+	// SHA-256. A body has at most 16 MiB and 100,000 JSON values. Of one with more than 1,000 values a refusal names the
 	// first wrong field only, and large ones of one sender are taken one after the other.
 	//
 	// Takes a body of the `application/json` content type.
@@ -1757,7 +1757,7 @@ type ClientInterface interface {
 	// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
 	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
 	// indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out. A body
-	// has at most 16 MiB and 250,000 JSON values.
+	// has at most 16 MiB and 100,000 JSON values.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1769,7 +1769,7 @@ type ClientInterface interface {
 	// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
 	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
 	// indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out. A body
-	// has at most 16 MiB and 250,000 JSON values.
+	// has at most 16 MiB and 100,000 JSON values.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3040,7 +3040,7 @@ func (c *API) ListAlerts(ctx context.Context, params *ListAlertsParams, reqEdito
 // Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
 // unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
 // it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
-// SHA-256. A body has at most 16 MiB and 250,000 JSON values. Of one with more than 1,000 values a refusal names the
+// SHA-256. A body has at most 16 MiB and 100,000 JSON values. Of one with more than 1,000 values a refusal names the
 // first wrong field only, and large ones of one sender are taken one after the other.
 //
 // Takes any type of body and a specified content type.
@@ -3063,7 +3063,7 @@ func (c *API) ReceiveAlertWithBody(ctx context.Context, params *ReceiveAlertPara
 // Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
 // unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
 // it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
-// SHA-256. A body has at most 16 MiB and 250,000 JSON values. Of one with more than 1,000 values a refusal names the
+// SHA-256. A body has at most 16 MiB and 100,000 JSON values. Of one with more than 1,000 values a refusal names the
 // first wrong field only, and large ones of one sender are taken one after the other.
 //
 // Takes a body of the `application/json` content type.
@@ -3086,7 +3086,7 @@ func (c *API) ReceiveAlert(ctx context.Context, params *ReceiveAlertParams, body
 // Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
 // `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
 // indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out. A body
-// has at most 16 MiB and 250,000 JSON values.
+// has at most 16 MiB and 100,000 JSON values.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3108,7 +3108,7 @@ func (c *API) ReceiveOcsfWithBody(ctx context.Context, params *ReceiveOcsfParams
 // Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
 // `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
 // indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out. A body
-// has at most 16 MiB and 250,000 JSON values.
+// has at most 16 MiB and 100,000 JSON values.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -10735,7 +10735,7 @@ type ClientWithResponsesInterface interface {
 	// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
 	// unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
 	// it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
-	// SHA-256. A body has at most 16 MiB and 250,000 JSON values. Of one with more than 1,000 values a refusal names the
+	// SHA-256. A body has at most 16 MiB and 100,000 JSON values. Of one with more than 1,000 values a refusal names the
 	// first wrong field only, and large ones of one sender are taken one after the other.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -10748,7 +10748,7 @@ type ClientWithResponsesInterface interface {
 	// Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
 	// unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
 	// it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
-	// SHA-256. A body has at most 16 MiB and 250,000 JSON values. Of one with more than 1,000 values a refusal names the
+	// SHA-256. A body has at most 16 MiB and 100,000 JSON values. Of one with more than 1,000 values a refusal names the
 	// first wrong field only, and large ones of one sender are taken one after the other.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -10761,7 +10761,7 @@ type ClientWithResponsesInterface interface {
 	// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
 	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
 	// indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out. A body
-	// has at most 16 MiB and 250,000 JSON values.
+	// has at most 16 MiB and 100,000 JSON values.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10773,7 +10773,7 @@ type ClientWithResponsesInterface interface {
 	// Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
 	// `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
 	// indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out. A body
-	// has at most 16 MiB and 250,000 JSON values.
+	// has at most 16 MiB and 100,000 JSON values.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -17326,7 +17326,7 @@ func (c *ClientWithResponses) ListAlertsWithResponse(ctx context.Context, params
 // Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
 // unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
 // it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
-// SHA-256. A body has at most 16 MiB and 250,000 JSON values. Of one with more than 1,000 values a refusal names the
+// SHA-256. A body has at most 16 MiB and 100,000 JSON values. Of one with more than 1,000 values a refusal names the
 // first wrong field only, and large ones of one sender are taken one after the other.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -17345,7 +17345,7 @@ func (c *ClientWithResponses) ReceiveAlertWithBodyWithResponse(ctx context.Conte
 // Client, source and `finding_id` identify an alert: sent again with changes it updates the alert, sent again
 // unchanged it changes nothing. Watchfire keeps the body byte for byte. Of an alert that is larger than an `Alert`
 // it keeps as much as fits; `truncated` says what was left out. A finding id above 500 characters becomes its
-// SHA-256. A body has at most 16 MiB and 250,000 JSON values. Of one with more than 1,000 values a refusal names the
+// SHA-256. A body has at most 16 MiB and 100,000 JSON values. Of one with more than 1,000 values a refusal names the
 // first wrong field only, and large ones of one sender are taken one after the other.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -17364,7 +17364,7 @@ func (c *ClientWithResponses) ReceiveAlertWithResponse(ctx context.Context, para
 // Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
 // `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
 // indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out. A body
-// has at most 16 MiB and 250,000 JSON values.
+// has at most 16 MiB and 100,000 JSON values.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17382,7 +17382,7 @@ func (c *ClientWithResponses) ReceiveOcsfWithBodyWithResponse(ctx context.Contex
 // Watchfire normalises a Detection Finding (`class_uid` 2004). It keeps any other JSON object raw, marks it with
 // `problem` and shows it to analysts; the finding id is then the SHA-256 of the body. Of an event with more hosts,
 // indicators or text than an `Alert` takes it normalises as much as fits; `truncated` says what was left out. A body
-// has at most 16 MiB and 250,000 JSON values.
+// has at most 16 MiB and 100,000 JSON values.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -21,7 +21,7 @@ const (
 
 // maxValues is how many values a body may hold, in each other or side by side: the work on one is for each value, however
 // short it is. An alert about ten thousand devices has a hundred thousand.
-const maxValues = 250_000
+const maxValues = 100_000
 
 // countValues returns how many values a body holds if it is JSON. It takes next to nothing of what reading them takes.
 func countValues(body []byte) int {
