@@ -2,6 +2,7 @@ package observability
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 
 // What one activity answers must not pass as the answer to a later request of the same kind, and what is asked not as
 // its own answer. So a workflow gives every request a name that it never gives again, and both seal with it: the
-// workflow the input, the activity its result. An activity without a result returns true, because a result that is
+// workflow the input, the activity its result. One that returns nothing answers null, because a result that is
 // missing has no seal.
 
 // requestName is the key of a request's name in the workflow.Context of its activity.
@@ -98,11 +99,11 @@ type answers struct {
 	interceptor.ActivityInboundInterceptorBase
 }
 
-// ExecuteActivity returns true for an activity without a result.
+// ExecuteActivity returns null for an activity that has no result, or whose result is nil.
 func (a *answers) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
 	out, err := a.Next.ExecuteActivity(ctx, in)
 	if out == nil && err == nil {
-		return true, nil
+		return json.RawMessage("null"), nil
 	}
 	return out, err
 }

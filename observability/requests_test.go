@@ -68,6 +68,7 @@ func (d tapped) FromPayloads(p *commonpb.Payloads, to ...any) error {
 func TestAnAnswerIsToItsRequestOnly(t *testing.T) {
 	read := func(context.Context, string) (string, error) { return "isolated", nil }
 	write := func(context.Context, string) error { return nil }
+	find := func(context.Context, string) (*struct{ ID string }, error) { return nil, nil }
 	asks := func(ctx sdk.Context, local bool) (string, error) {
 		var answer string
 		ask := func() error {
@@ -83,8 +84,12 @@ func TestAnAnswerIsToItsRequestOnly(t *testing.T) {
 			return "the second: " + err.Error(), nil
 		}
 		var done bool
-		if err := sdk.ExecuteActivity(sdk.WithActivityOptions(ctx, sdk.ActivityOptions{StartToCloseTimeout: 1e9}), write, "x").Get(ctx, &done); err != nil || !done {
+		if err := sdk.ExecuteActivity(sdk.WithActivityOptions(ctx, sdk.ActivityOptions{StartToCloseTimeout: 1e9}), write, "x").Get(ctx, &done); err != nil {
 			return "one without a result failed", err
+		}
+		var found *struct{ ID string }
+		if err := sdk.ExecuteLocalActivity(sdk.WithLocalActivityOptions(ctx, sdk.LocalActivityOptions{StartToCloseTimeout: 1e9}), find, "x").Get(ctx, &found); err != nil || found != nil {
+			return "one that found nothing failed", err
 		}
 		return answer, nil
 	}
@@ -109,6 +114,7 @@ func TestAnAnswerIsToItsRequestOnly(t *testing.T) {
 			env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{observability.Requests(func(sdk.Context) bool { return true })}})
 			env.RegisterActivity(read)
 			env.RegisterActivity(write)
+			env.RegisterActivity(find)
 			env.ExecuteWorkflow(asks, c.local)
 			var got string
 			if err := env.GetWorkflowResult(&got); err != nil || !strings.HasPrefix(got, c.want) {
