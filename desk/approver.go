@@ -65,21 +65,12 @@ func (d *Desk) RevokeApprover(ctx context.Context, u models.User, number int, id
 	return now, err
 }
 
-// contactsWhoNeverApprove returns the contacts of the client with a number whose consent never counts, whoever asks: users of
-// the SOC, and users of the client who are disabled. Only the role that manages users reads whose addresses these are.
-func (d *Desk) contactsWhoNeverApprove(ctx context.Context, u models.User, number int) (map[uuid.UUID]bool, error) {
-	directory, err := store.Run(d.inClient(ctx, u, number), (*store.Tx).Directory)
-	if err != nil {
-		return nil, err
-	}
+// noApprovers returns whose consent never counts at the client with a number, whoever asks. Only the role that manages users
+// reads whose addresses these are.
+func (d *Desk) noApprovers(ctx context.Context, u models.User, number int) (people store.NoApprovers, err error) {
 	client, err := d.clientOf(ctx, u, number)
 	if err != nil {
-		return nil, err
+		return people, err
 	}
-	people, err := store.Run(d.store.By(u).InLogins(ctx, client), (*store.Tx).NoApprovers)
-	except := map[uuid.UUID]bool{}
-	for _, c := range directory.Contacts {
-		except[c.ID] = people.WhyNot(c) != ""
-	}
-	return except, err
+	return store.Run(d.store.By(u).InLogins(ctx, client), (*store.Tx).NoApprovers)
 }

@@ -125,7 +125,7 @@ func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authorit
 	if err := auth.Allow("dry-run-response-authority", u.Role); err != nil {
 		return ruling, 0, err
 	}
-	except, err := d.contactsWhoNeverApprove(ctx, u, number)
+	people, err := d.noApprovers(ctx, u, number)
 	if err != nil {
 		return ruling, 0, err
 	}
@@ -142,7 +142,7 @@ func (d *Desk) DryRun(ctx context.Context, u models.User, number int, r authorit
 			return err
 		}
 		if ruling = a.Evaluate(r, directory.Zone, directory.Business); ruling.Decision.Asks() {
-			approvers = notify.People(directory.CallableApprovers(except, ruling.Persons, r.Severity, r.At), ruling.Persons)
+			approvers = notify.People(directory.CallableApprovers(people.Among(directory.Contacts), ruling.Persons, r.Severity, r.At), ruling.Persons)
 		}
 		return nil
 	})

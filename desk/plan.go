@@ -151,13 +151,13 @@ func (d *Desk) GoLive(ctx context.Context, u models.User, number int) (GoLive, e
 	if err != nil {
 		return GoLive{}, err
 	}
-	except, err := d.contactsWhoNeverApprove(ctx, u, number)
+	people, err := d.noApprovers(ctx, u, number)
 	if err != nil {
 		return GoLive{}, err
 	}
 	var swap []string
 	for n, contact := range directory.Contacts {
-		if except[contact.ID] {
+		if people.WhyNot(contact) != "" {
 			directory.Contacts[n].Approver = nil
 		}
 		swap = append(swap, contact.ID.String(), contact.Name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -285,11 +286,7 @@ func (p *pass) restartApprovalCalls(ctx context.Context, i incident.Incident, e 
 	if err != nil {
 		return err
 	}
-	for _, c := range l.Directory.Contacts {
-		if people.WhyNot(c) != "" {
-			except[c.ID] = true
-		}
-	}
+	maps.Copy(except, people.Among(l.Directory.Contacts))
 	calls := l.Directory.CallableApprovers(except, now.Approval.Ruling.Persons, l.Incident.PublishedSeverity, l.ReadAt, l.ToldContacts()...)
 	round := l.Incident.CallsAbout(*now, l.Policy, calls)
 	if len(round.Calls) == 0 {

@@ -139,6 +139,17 @@ func (n NoApprovers) WhyNot(c models.Contact) string {
 	return ""
 }
 
+// Among returns which of some contacts are these people.
+func (n NoApprovers) Among(contacts []models.Contact) map[uuid.UUID]bool {
+	are := map[uuid.UUID]bool{}
+	for _, c := range contacts {
+		if n.WhyNot(c) != "" {
+			are[c.ID] = true
+		}
+	}
+	return are
+}
+
 // NoApprovers returns those of the transaction's client. Forbidden for the SOC, which reads no addresses of users.
 func (tx *Tx) NoApprovers() (people NoApprovers, err error) {
 	if err := tx.needsClient(); err != nil {
