@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -98,6 +99,49 @@ func recoverPanic(log *slog.Logger) gin.HandlerFunc {
 // boundBody keeps every handler from reading more than maxBody.
 func boundBody(c *gin.Context) {
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
+}
+
+// The bounds of readOn: as much as an alert twice as long as one may be, and no longer than its client needs to see the
+// answer.
+const (
+	mostReadOn = 2 * maxBody
+	readOnFor  = 5 * time.Second
+	// leftToServer is how much of a body net/http reads by itself before it answers.
+	leftToServer = 256 << 10
+)
+
+// readOn answers a request whose body nobody read to its end, and then reads on for a while: a connection that ends while
+// its client still sends takes the answer with it.
+func readOn(c *gin.Context) {
+	body := &requestBody{ReadCloser: c.Request.Body}
+	c.Request.Body = body
+	c.Next()
+	size := c.Request.ContentLength
+	switch {
+	case body.ended, size >= 0 && size <= leftToServer, size > mostReadOn:
+		return
+	case c.GetHeader("Expect") != "": // who waits to be told to go on sends nothing now
+		return
+	}
+	control := http.NewResponseController(c.Writer)
+	if control.EnableFullDuplex() != nil || control.SetReadDeadline(time.Now().Add(readOnFor)) != nil {
+		return
+	}
+	c.Writer.Flush()
+	_, _ = io.CopyN(io.Discard, body.ReadCloser, mostReadOn)
+}
+
+// requestBody is a body that knows whether it was read to its end.
+type requestBody struct {
+	io.ReadCloser
+	ended bool
+}
+
+// Read reads.
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.ended = b.ended || err != nil
+	return n, err
 }
 
 // decodePath is the one address that pages of another origin may use.

@@ -40,7 +40,7 @@ func New(o Options) (http.Handler, error) {
 	if err := r.SetTrustedProxies(nil); err != nil {
 		return nil, fmt.Errorf("trust no proxy: %w", err)
 	}
-	r.Use(nameRequest, setSecurityHeaders, logAccess(o.Log, o.Metrics), recoverPanic(o.Log), boundBody, admitUI(o.UI))
+	r.Use(readOn, nameRequest, setSecurityHeaders, logAccess(o.Log, o.Metrics), recoverPanic(o.Log), boundBody, admitUI(o.UI))
 	r.NoRoute(func(c *gin.Context) {
 		problem.Write(c.Writer, problem.New(http.StatusNotFound, "It does not exist, or you may not see it."))
 	})

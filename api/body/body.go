@@ -25,14 +25,12 @@ type Bounds struct {
 
 // Read reads a request's body, and holds a part of the budget as large as what it read until release is called, which is
 // never nil. refused is 0, or the status of the answer: 413 when there is more, 503 when the budget is used up, 408 and
-// 400 when the body does not come. Then the connection has to end with the answer, and says so: the server would read
-// the rest.
+// 400 when the body does not come.
 func Read(w http.ResponseWriter, r *http.Request, b Bounds) (body []byte, release func(), refused int) {
 	held := int64(0)
 	release = func() { b.Budget.Release(held) }
 	refuse := func(status int) ([]byte, func(), int) {
 		release()
-		w.Header().Set("Connection", "close")
 		return nil, func() {}, status
 	}
 	if r.ContentLength > b.Limit {

@@ -32,9 +32,3 @@ func readBody(c *gin.Context, limit int64, budget *semaphore.Weighted) (raw []by
 	}
 	return raw, release, refused == 0
 }
-
-// refuseUnread refuses a request whose body is not read, and ends its connection: the server would read the rest.
-func refuseUnread(c *gin.Context, status int) {
-	c.Header("Connection", "close")
-	c.AbortWithStatus(status)
-}

@@ -23,7 +23,7 @@ const lastYear = 9999
 func (h *Hooks) mailEvents(c *gin.Context) {
 	signature, timestamp := c.GetHeader("X-Twilio-Email-Event-Webhook-Signature"), c.GetHeader("X-Twilio-Email-Event-Webhook-Timestamp")
 	if !sendgrid.IsSignature(signature, timestamp) {
-		refuseUnread(c, http.StatusForbidden)
+		c.AbortWithStatus(http.StatusForbidden)
 		return
 	}
 	raw, release, ok := readBody(c, maxMailEvents, h.mails)

@@ -24,7 +24,7 @@ const (
 func (h *Hooks) fromTwilio(c *gin.Context) {
 	signature := c.GetHeader("X-Twilio-Signature")
 	if !twilio.IsSignature(signature) {
-		refuseUnread(c, http.StatusForbidden)
+		c.AbortWithStatus(http.StatusForbidden)
 		return
 	}
 	raw, release, ok := readBody(c, maxCallReport, h.calls)

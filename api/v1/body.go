@@ -69,7 +69,6 @@ func (s *server) takeLarge(c *gin.Context, first []byte, limit int64) {
 	}
 	end, err := s.large.begin(ctx, whose)
 	if err != nil {
-		c.Header("Connection", "close")
 		s.answerError(c, err)
 		return
 	}
@@ -137,8 +136,7 @@ func (s *server) isForeign(c *gin.Context) bool {
 	return s.spec.operation(c).Operation.OperationID == "receive-ocsf"
 }
 
-// refuseBody answers a request whose body was not read to its end, and ends its connection: the server would read the
-// rest.
+// refuseBody answers a request whose body was not read to its end.
 func (s *server) refuseBody(c *gin.Context, status int, limit int64) {
 	detail := "The body cannot be read."
 	switch status {
@@ -149,7 +147,6 @@ func (s *server) refuseBody(c *gin.Context, status int, limit int64) {
 	case http.StatusRequestTimeout:
 		detail = "The body did not come in time."
 	}
-	c.Header("Connection", "close")
 	s.answerProblem(c, problem.New(status, detail))
 }
 
