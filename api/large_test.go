@@ -220,6 +220,36 @@ func TestLargeBodiesOfAClientTakeTurns(t *testing.T) {
 	w.must(http.StatusCreated, <-second)
 }
 
+// While large alerts of a token wait for one that comes slowly, a small one is taken at once.
+func TestASmallAlertPassesTheLargeOnesOfItsToken(t *testing.T) {
+	w := newWorld(t)
+	var all sync.WaitGroup
+	t.Cleanup(all.Wait)
+	finish := w.slow(&all, "machine", 1<<20)
+	large := make(chan answer, 12)
+	for range cap(large) {
+		began := make(chan bool)
+		r := w.request("machine", http.MethodPost, "/api/v1/alerts", w.largeAlert(`"detail":"`+strings.Repeat("d", 1<<20)+`"`))
+		r.Header.Set("Idempotency-Key", w.newKey())
+		r.Body = io.NopCloser(io.MultiReader(&signal{began: began}, r.Body))
+		all.Go(func() { large <- w.send(r) })
+		soon(w, began)
+	}
+	small := make(chan answer, 1)
+	all.Go(func() { small <- w.post("machine", "/api/v1/alerts", w.largeAlert(`"hostnames":["ws1"]`)) })
+	w.must(http.StatusCreated, soon(w, small))
+	w.must(http.StatusCreated, finish())
+	w.must(http.StatusCreated, <-large)
+}
+
+// signal is nothing to read. It tells when somebody reads.
+type signal struct{ began chan bool }
+
+func (s *signal) Read([]byte) (int, error) {
+	close(s.began)
+	return 0, io.EOF
+}
+
 // A refused alert uses up no share. Its turn goes on for a while instead, so that a loop of them has little of the
 // processors.
 func TestALoopOfRefusedAlertsIsSlow(t *testing.T) {
@@ -233,16 +263,15 @@ func TestALoopOfRefusedAlertsIsSlow(t *testing.T) {
 	}
 }
 
-// soon returns an answer that comes long before a request has waited for its turn in vain.
-func (w *world) soon(answers chan answer) answer {
+// soon returns what comes long before a request has waited for its turn in vain.
+func soon[T any](w *world, from chan T) (got T) {
 	w.Helper()
 	select {
-	case a := <-answers:
-		return a
+	case got = <-from:
 	case <-time.After(8 * time.Second):
-		w.Fatal("no answer comes")
-		return answer{}
+		w.Fatal("nothing comes")
 	}
+	return got
 }
 
 // Somebody has many connections. What waits of them is bounded, and what is refused comes back slowly.
@@ -274,7 +303,7 @@ func TestFewRequestsOfOneCallerWait(t *testing.T) {
 		send(io.NopCloser(strings.NewReader(words)))
 	}
 	for range sent + 2 - waiting {
-		w.refused(w.soon(answers), time.Second, 2*time.Second)
+		w.refused(soon(w, answers), time.Second, 2*time.Second)
 	}
 	w.must(http.StatusOK, w.post("admin", at(ref, "comment"), words))
 	for _, end := range slow {
@@ -311,7 +340,7 @@ func TestOneTokenIsLookedUpFewTimesAtOnce(t *testing.T) {
 		all.Go(func() { answers <- w.get("analyst", w.clientPath("contacts")) })
 	}
 	for range sent - most {
-		w.refused(w.soon(answers), time.Second, 2*time.Second)
+		w.refused(soon(w, answers), time.Second, 2*time.Second)
 	}
 	if asking := w.count("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"); asking != 4 {
 		t.Errorf("%d connections of the database look one token up", asking)

@@ -60,9 +60,11 @@ func (s *server) readBody(c *gin.Context) {
 }
 
 // takeLarge lets a request with a large body be answered when it is its turn: among those of its client, or of its user of
-// the SOC, to be read, and among those of all to be worked on. first is what was read of the body.
+// the SOC, to be read, and among those of all to be worked on. The turn that it has is for small ones again meanwhile. first
+// is what was read of the body.
 func (s *server) takeLarge(c *gin.Context, first []byte, limit int64) {
 	ctx, who := callerOf(c)
+	who.turn.giveBack()
 	whose := who.user.ClientID
 	if whose == uuid.Nil {
 		whose = who.user.ID

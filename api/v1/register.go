@@ -92,6 +92,7 @@ type caller struct {
 	principal models.Principal // with what the token is good for
 	body      []byte           // byte for byte; nil without one
 	values    int              // that the body holds
+	turn      *turn            // nil for one that waits for none
 }
 
 // callerOf returns the request's own context, which outlives gin's, and its caller.

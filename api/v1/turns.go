@@ -108,6 +108,17 @@ func (t *turns) waits(whom uuid.UUID) bool {
 	return int64(t.of[whom].asking) > t.atOnce
 }
 
+// turn is the one of a request.
+type turn struct{ end func() } // nil: it was given back
+
+// giveBack ends the turn of a request that goes on without it.
+func (t *turn) giveBack() {
+	if t != nil && t.end != nil {
+		t.end()
+		t.end = nil
+	}
+}
+
 // takeTurn lets a request of a client's user, or an alert, wait for its turn, before anything of its body is read. Users
 // of the SOC do not wait: at night one of them acts for many clients.
 func (s *server) takeTurn(c *gin.Context) {
@@ -137,7 +148,12 @@ func (s *server) takeTurn(c *gin.Context) {
 		end = func() { endOfClient(); endOfUser() }
 	}
 	began := time.Now()
+	who.turn = &turn{end: end}
+	setCaller(c, who)
 	defer func() {
+		if who.turn.end == nil {
+			return
+		}
 		rest := time.Duration(0)
 		refused := slices.Contains(bodyRefusals, c.Writer.Status())
 		switch {
@@ -146,7 +162,7 @@ func (s *server) takeTurn(c *gin.Context) {
 		case refused, turns.waits(whom), turns == s.reads && s.clientReads.waits(who.user.ClientID):
 			rest = time.Since(began)
 		}
-		time.AfterFunc(rest, end)
+		time.AfterFunc(rest, who.turn.end)
 	}()
 	c.Next()
 }
