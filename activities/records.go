@@ -108,6 +108,17 @@ func (r *Records) ReadRecorded(ctx context.Context, in RecordedInput) (Recorded,
 	})
 }
 
+// SeqInput asks how far the store has an incident.
+type SeqInput struct {
+	ClientID  uuid.UUID
+	Reference models.Reference
+}
+
+// LastRecorded returns the Seq of the last event of an incident in the store.
+func (r *Records) LastRecorded(ctx context.Context, in SeqInput) (int, error) {
+	return r.Store.Recorded(ctx, store.Worker, in.ClientID, in.Reference)
+}
+
 // PlanInput asks for the recipients of a notification to everyone, or, without one, for those who are called.
 type PlanInput struct {
 	ClientID     uuid.UUID

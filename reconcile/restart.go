@@ -35,7 +35,7 @@ func (p *pass) restart(ctx context.Context, w store.Watched, s workflowState) er
 		p.raise(ctx, models.AlarmConflict, string(r), "the engine says that this incident is over, the database does not")
 		return nil
 	}
-	if w.Running || p.now.Sub(w.Incident.OpenedAt) > time.Minute {
+	if w.Running || s.found || p.now.Sub(w.Incident.OpenedAt) > time.Minute {
 		p.raise(ctx, models.AlarmNotRunning, string(r), "the incident's workflow "+s.fate()+"; it is started again from the database")
 	}
 	if err := p.startAgain(ctx, lost); err != nil || !s.found {

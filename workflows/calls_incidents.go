@@ -61,6 +61,12 @@ func readRecorded(ctx workflow.Context, in activities.RecordedInput) (out activi
 	return out, err
 }
 
+// lastRecorded returns the Seq of the last event of the incident in the store.
+func lastRecorded(ctx workflow.Context, in activities.SeqInput) (seq int, err error) {
+	err = workflow.ExecuteLocalActivity(localContext(ctx, "ask how far the store has the incident"), records.LastRecorded, in).Get(ctx, &seq)
+	return seq, err
+}
+
 // findDecision looks up the client's own row behind a decision. A run from before rows said more (see
 // changeStatementsBacked) asks as it did then.
 func findDecision(ctx workflow.Context, in activities.DecisionInput, backed bool) (out activities.Decision, err error) {

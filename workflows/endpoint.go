@@ -53,6 +53,9 @@ func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
 	w := &endpointWorkflow{state: state, desired: workflow.GetSignalChannel(ctx, models.SignalDesiredState)}
 	w.sees = hasChange(ctx, changeRefusalsSeen)
 	w.adoptState(state.Wanted)
+	if asksStore(ctx) {
+		workflow.Go(ctx, func(ctx workflow.Context) { w.signalIncident(ctx, models.SignalEndpointAnew, w.state.Endpoint) })
+	}
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for ctx.Err() == nil {
 			var next incident.DesiredState

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/mock"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -142,6 +143,31 @@ func TestADeviceWhoseWorkflowSomebodyElseStartedIsIsolated(t *testing.T) {
 	s.run(models.SeverityCritical)
 	if e := during.Endpoints[0]; during.Containment() != incident.ContainmentContained || len(s.edr) == 0 {
 		t.Errorf("minutes after it was permitted: containment %s, %+v, asked of the EDR %v", during.Containment(), e, s.edr)
+	}
+}
+
+// Somebody began the workflow of a device from an old state and let it go on in a new run: the incident says what is desired.
+func TestADeviceThatGoesOnInANewRunHasTheIncidentSayWhatIsDesired(t *testing.T) {
+	s := newStory(t)
+	s.env.SetContinuedExecutionRunID("the run before")
+	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: ref.EndpointWorkflowID("e1"), TaskQueue: models.QueueIncidents})
+	var asked []any
+	s.env.OnSignalExternalWorkflow(mock.Anything, ref.WorkflowID(), "", mock.Anything, mock.Anything).
+		Return(func(_, _, _, signal string, arg any) error {
+			if signal == models.SignalEndpointAnew {
+				asked = append(asked, arg)
+				s.env.RegisterDelayedCallback(func() {
+					s.env.SignalWorkflow(models.SignalDesiredState, incident.DesiredState{Generation: 3, Detach: true})
+				}, time.Second)
+			}
+			return nil
+		})
+	s.env.ExecuteWorkflow(models.EndpointWorkflow, incident.EndpointState{
+		Reference: ref, ClientID: s.opening(models.SeverityHigh).Incident.ClientID, Endpoint: "e1", Hostname: "PC-1", Policy: models.DefaultPolicy(),
+		Wanted: incident.DesiredState{Generation: 1},
+	})
+	if len(asked) != 1 || asked[0] != "e1" || s.env.GetWorkflowError() != nil {
+		t.Errorf("asked about %v; %v", asked, s.env.GetWorkflowError())
 	}
 }
 

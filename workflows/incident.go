@@ -143,6 +143,9 @@ func (w *incidentWorkflow) run(ctx workflow.Context) error {
 	if w.asksRisks {
 		workflow.Go(ctx, w.askAboutRisks)
 	}
+	if asksStore(ctx) {
+		workflow.Go(ctx, w.askStore)
+	}
 	w.updatePresentation(ctx)
 	mayRenew := func() bool { return w.isLong(ctx) && w.mayLeave(ctx) }
 	if err := workflow.Await(ctx, func() bool { return w.state.Incident.IsOver() || mayRenew() }); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
@@ -64,6 +65,18 @@ func (w *incidentWorkflow) handleStoreAhead(ctx workflow.Context, seq int) {
 	w.unfinished++
 	defer func() { w.unfinished-- }()
 	w.logIfRefused(ctx, w.catchUp(ctx, seq))
+}
+
+// askStore lets a run that goes on from an earlier one go on from what the store has, if that is more.
+func (w *incidentWorkflow) askStore(ctx workflow.Context) {
+	w.unfinished++
+	defer func() { w.unfinished-- }()
+	i := w.state.Incident
+	seq, err := lastRecorded(ctx, activities.SeqInput{ClientID: i.ClientID, Reference: i.Reference})
+	if err == nil {
+		err = w.catchUp(ctx, seq)
+	}
+	w.logIfRefused(ctx, err)
 }
 
 // handleEndpointAnew takes the word that an endpoint's workflow began anew, or was reset: somebody else than the

@@ -15,11 +15,15 @@ import (
 var errUnsealed = errors.New("the message was not sealed by this provider for this workflow")
 
 // receive waits for the next message of a signal and decodes it into to, which is nil for a signal without an argument.
-// It returns an error for a message that is not to be believed; the SDK itself would drop it, and nobody would know.
+// It returns an error for a message that is not to be believed; the SDK itself would drop it, and nobody would know. What
+// was sealed for the workflow as something else is no signal without an argument.
 func receive(ctx workflow.Context, c workflow.ReceiveChannel, to any) error {
 	var raw converter.RawValue
 	c.Receive(ctx, &raw)
 	p, err := judge(ctx, raw.Payload())
+	if err == nil && to == nil && string(p.GetMetadata()[converter.MetadataEncoding]) != converter.MetadataEncodingNil {
+		err = errUnsealed
+	}
 	if err != nil || to == nil {
 		return err
 	}

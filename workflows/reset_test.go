@@ -172,8 +172,23 @@ func TestAQuestionIsMailedOnceAfterAReset(t *testing.T) {
 }
 
 // Whoever resets an incident to its beginning, without what came since, silences nobody: it is told that the store has more,
-// which is no news when it is told again.
+// which is no news when it is told again. Whoever lets it go on in a new run before it is told silences nobody either: that
+// one asks.
 func TestAResetIncidentThatHearsNothingGoesOnFromTheStore(t *testing.T) {
+	for what, told := range map[string]func(after *story, seq int){
+		"it is told": func(after *story, seq int) {
+			for _, at := range []time.Duration{time.Minute, time.Hour} {
+				after.env.RegisterDelayedCallback(func() { after.env.SignalWorkflow(models.SignalStoreAhead, seq) }, at)
+			}
+		},
+		"it asks": func(after *story, _ int) { after.env.SetContinuedExecutionRunID("the run before") },
+	} {
+		t.Run(what, func(t *testing.T) { goesOnFromTheStore(t, told) })
+	}
+}
+
+func goesOnFromTheStore(t *testing.T, told func(after *story, seq int)) {
+	t.Helper()
 	s := newStory(t)
 	start := s.opening(models.SeverityCritical)
 	s.answers = s.hears(models.CallNoAnswer)
@@ -186,9 +201,7 @@ func TestAResetIncidentThatHearsNothingGoesOnFromTheStore(t *testing.T) {
 	after.events, after.commands, after.requests, after.opened = slices.Clone(s.events), s.commands, 1000, start.Incident
 	after.answers = after.presses("1")
 	after.env.SetStartTime(s.env.Now())
-	for _, at := range []time.Duration{time.Minute, time.Hour} {
-		after.env.RegisterDelayedCallback(func() { after.env.SignalWorkflow(models.SignalStoreAhead, len(s.events)) }, at)
-	}
+	told(after, len(s.events))
 	later := after.at(2 * time.Hour)
 	after.goesOnAfter(3 * time.Hour)
 	after.runFrom(start)

@@ -193,6 +193,11 @@ func (s *story) world() {
 		}
 		return out, nil
 	})
+	s.env.OnActivity(records.LastRecorded, mock.Anything, mock.Anything).Return(func(context.Context, activities.SeqInput) (int, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.seq(), nil
+	})
 	s.env.OnActivity(records.PlanRecipients, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PlanInput) (notify.Plan, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()

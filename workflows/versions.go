@@ -98,6 +98,10 @@ const (
 	// changeConsentsVoided: when somebody approves, the earlier consents of those who may not act any more count no longer, and
 	// the calls go on. Before, each counted for ever.
 	changeConsentsVoided = together
+	// changeStoreAsked: a run that goes on from an earlier one asks how far the store has the incident, and that of a device has
+	// the incident say what is desired. Before, nobody told one that went on from a run that somebody had begun, or reset,
+	// from an old state.
+	changeStoreAsked = together
 	// changeTakenIDsTriedAgain: a child whose id another workflow has is started again after a moment: one that is none of
 	// ours has failed by then. Before, whatever ran under the id passed for the child.
 	changeTakenIDsTriedAgain = together
@@ -117,6 +121,9 @@ const (
 // answer. Before, an answer to another request of the workflow was believed, and so was one without anything in it.
 const requestsNamed = 2
 
+// storeAsked is the version of together that has changeStoreAsked.
+const storeAsked = 3
+
 // hasChange reports whether this run is to go the new way of a change.
 func hasChange(ctx workflow.Context, change string) bool { return versionOf(ctx, change) >= 1 }
 
@@ -124,9 +131,14 @@ func hasChange(ctx workflow.Context, change string) bool { return versionOf(ctx,
 func versionOf(ctx workflow.Context, change string) workflow.Version {
 	latest := workflow.Version(1)
 	if change == together {
-		latest = requestsNamed
+		latest = storeAsked
 	}
 	return workflow.GetVersion(ctx, change, workflow.DefaultVersion, latest)
+}
+
+// asksStore reports whether this run goes on from an earlier one that may have gone on from an old state.
+func asksStore(ctx workflow.Context) bool {
+	return workflow.GetInfo(ctx).ContinuedExecutionRunID != "" && versionOf(ctx, changeStoreAsked) >= storeAsked
 }
 
 // NamesRequests reports whether this run names what it asks of activities.

@@ -232,8 +232,14 @@ func TestADeviceThatIsBegunFromAnOldStateIsIsolated(t *testing.T) {
 }
 
 // Somebody ends the calls about a critical incident, whose reports would tell it that it is behind, and begins its
-// workflow anew as it was when it was opened.
+// workflow anew as it was when it was opened. They may also have it go on in a new run, before it is told.
 func TestAnIncidentThatIsBegunFromAnOldStateGoesOnFromTheStore(t *testing.T) {
+	t.Run("in its first run", func(t *testing.T) { beginFromAnOldState(t, false) })
+	t.Run("and in a second one", func(t *testing.T) { beginFromAnOldState(t, true) })
+}
+
+func beginFromAnOldState(t *testing.T, renewed bool) {
+	t.Helper()
 	s := newScene(t, 0)
 	s.setPhonePersonas("no_answer", "no_answer", "no_answer")
 	s.open(models.SeverityCritical)
@@ -246,6 +252,11 @@ func TestAnIncidentThatIsBegunFromAnOldStateGoesOnFromTheStore(t *testing.T) {
 	round := s.current().CallRound
 	s.terminate(s.ref.CallRoundWorkflowID(round))
 	s.replace(s.ref.WorkflowID(), impostor{kind: models.IncidentWorkflow, input: before})
+	if renewed {
+		if err := temporal(t).SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", models.SignalRenew, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s.wantPromptly("the next round begins", func() {
 		s.until("the next round", func(i incident.Incident) bool { return i.CallRound > round })
 	})
