@@ -54,7 +54,9 @@ func (s *scene) settleRecommendation() {
 	s.send(s.responder, &incident.SettleRecommendation{Recommendation: "r1", Outcome: incident.NotApplicable, Reason: "There are no passwords."})
 }
 
-// ringFor sets, until the end of the test, how long phones ring about the client's new incidents.
+// ringFor sets, until the end of the test, how long phones ring about the client's new incidents. A number counts as
+// engaged for as long after a call whose end nobody heard of, because a test before killed or wiped what would have
+// heard: such calls are made older.
 func (s *scene) ringFor(d time.Duration) {
 	s.t.Helper()
 	var c models.Client
@@ -69,6 +71,7 @@ func (s *scene) ringFor(d time.Duration) {
 	}
 	longer := c.Policy
 	longer.RingFor = models.Duration(d)
+	runSQL(s.t, system.OwnerURL(), "update effects set attempt_at = attempt_at - interval '1 hour' where kind = 'call' and outcome = '' and client_id = $1", c.ID)
 	put(s.t.Context(), longer)
 	s.t.Cleanup(func() { put(context.WithoutCancel(s.t.Context()), c.Policy) })
 }
