@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 )
@@ -31,13 +35,15 @@ type Calmed struct {
 const (
 	floodConnections = 64
 	floodEvents      = 60                    // comments in the incident that the flood reads again and again
+	floodHosts       = 20_000                // in each alert: as many as one may hold
 	floodTurns       = 4                     // calm and flood, in turns
 	floodTurn        = 10 * time.Second      // how long each lasts
 	floodPause       = 20 * time.Millisecond // between two requests of the other client
 	floodAim         = 2.0                   // of the ratio
 )
 
-// measureFlood lets the other client's responder read and comment, one request at a time, in calm and in the flood.
+// measureFlood lets the other client's responder read and comment, one request at a time, in calm and in the flood of a
+// client's people and of a machine of theirs.
 func (a *arena) measureFlood(ctx context.Context) (*Flood, error) {
 	f := &Flood{Connections: floodConnections}
 	var refs [2]models.Reference
@@ -48,6 +54,12 @@ func (a *arena) measureFlood(ctx context.Context) (*Flood, error) {
 		}
 		refs[n] = ref
 	}
+	var made struct{ Token string }
+	engine := fmt.Sprintf("/clients/%d/service-tokens", a.people[0].client)
+	if err := a.people[0].admin.Post(ctx, engine, map[string]any{"name": "Flood " + a.run, "operations": []string{"receive-alert"}}, &made); err != nil {
+		return f, fmt.Errorf("prepare: %w", err)
+	}
+	machine := a.stack.Dev.Holder(made.Token)
 	a.limitless.Store(false)
 	defer a.limitless.Store(true)
 	var calm, flooded [2][]time.Duration // reads, commands
@@ -60,7 +72,7 @@ func (a *arena) measureFlood(ctx context.Context) (*Flood, error) {
 		}{{false, &calm}, {true, &flooded}} {
 			stop := func() int64 { return 0 }
 			if turn.flood {
-				stop = startFlood(ctx, a.people[0], refs[0])
+				stop = startFlood(ctx, a.people[0], machine, refs[0])
 			}
 			err := workCalmly(ctx, a.people[1], refs[1], turn.into)
 			answers += stop()
@@ -91,9 +103,9 @@ func (a *arena) publishFor(ctx context.Context, p people) (models.Reference, err
 	return o.ref, err
 }
 
-// startFlood sends the heaviest reads of a client over half of many connections and commands over the other half,
-// whatever the answers are, until stop is called, which returns the number of answers.
-func startFlood(ctx context.Context, p people, ref models.Reference) (stop func() int64) {
+// startFlood sends the heaviest reads of a client over a third of many connections, commands over a third and a machine's
+// largest alerts over the rest, whatever the answers are, until stop is called, which returns the number of answers.
+func startFlood(ctx context.Context, p people, machine stack.Person, ref models.Reference) (stop func() int64) {
 	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	var answers atomic.Int64
@@ -103,18 +115,22 @@ func startFlood(ctx context.Context, p people, ref models.Reference) (stop func(
 		func() error { return p.responder.Get(ctx, fmt.Sprintf("/clients/%d/go-live", p.client), nil) },
 		func() error { return p.responder.Get(ctx, "/incidents/"+string(ref)+"/deliveries?limit=200", nil) },
 	}
-	comment := func() error {
-		_, err := p.responder.Command(ctx, ref, &incident.Comment{Text: "flood"})
-		return err
+	hosts := strings.TrimSuffix(strings.Repeat(`"ws.corp",`, floodHosts), ",")
+	floods := []func(k int) error{
+		func(int) error {
+			_, err := p.responder.Command(ctx, ref, &incident.Comment{Text: "flood"})
+			return err
+		},
+		func(k int) error { return reads[k%len(reads)]() },
+		func(int) error {
+			alert := fmt.Appendf(nil, `{"client":%d,"source":"integration","finding_id":%q,"title":"Flood","severity":"low","hostnames":[%s]}`, p.client, uuid.New(), hosts)
+			return machine.Post(ctx, "/alerts", alert, nil)
+		},
 	}
 	for n := range floodConnections {
 		all.Go(func() {
 			for k := n; ctx.Err() == nil; k++ {
-				if n%2 == 0 {
-					_ = comment()
-				} else {
-					_ = reads[k%len(reads)]()
-				}
+				_ = floods[n%len(floods)](k)
 				answers.Add(1)
 			}
 		})

@@ -38,8 +38,11 @@ func (r *APIError) Error() string {
 }
 
 // Person returns the seeded user with a role at a client; client is the client's number, or 0 for the SOC.
-func (d Dev) Person(role models.Role, client int) Person {
-	return Person{app: d.App, token: d.Token(role, client), http: &http.Client{Transport: transport}}
+func (d Dev) Person(role models.Role, client int) Person { return d.Holder(d.Token(role, client)) }
+
+// Holder returns whoever holds a token.
+func (d Dev) Holder(token string) Person {
+	return Person{app: d.App, token: token, http: &http.Client{Transport: transport}}
 }
 
 // transport keeps enough connections open for a benchmark's load.
