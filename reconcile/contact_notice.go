@@ -12,8 +12,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// TellOfContacts starts the notices about changes of contacts of which nobody was told. A notice that runs is left alone.
-// They wait in the database while the workers of an earlier version are the current ones, which do not know them.
+// TellOfContacts starts the notices about changes of contacts of which nobody was told. Whatever runs under a notice's id
+// is left alone; checkNotices looks what it is. They wait in the database while the workers of an earlier version are
+// the current ones, which do not know them.
 func (r *Reconciler) TellOfContacts(ctx context.Context) error {
 	due, err := r.Store.UntoldContactChanges(ctx)
 	if err != nil || len(due) == 0 {
@@ -36,6 +37,30 @@ func (r *Reconciler) TellOfContacts(ctx context.Context) error {
 		}
 		if starting.Err() != nil {
 			break
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// checkNotices looks at what runs under the ids of the open notices. It starts none: TellOfContacts does, as soon as
+// nothing runs there.
+func (p *pass) checkNotices(ctx context.Context) error {
+	open, at, err := p.Store.OpenContactNotices(ctx)
+	if err != nil {
+		p.complete = false
+		return err
+	}
+	p.now = at
+	var problems []error
+	for _, n := range open {
+		id := n.WorkflowID()
+		state, err := p.look(ctx, id, models.ContactNoticeWorkflow)
+		switch {
+		case err != nil:
+			p.skip(id)
+			problems = append(problems, err)
+		case !p.checkStranger(ctx, id, state):
+			p.checkTask(ctx, id, state)
 		}
 	}
 	return errors.Join(problems...)

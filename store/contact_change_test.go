@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -58,9 +59,13 @@ func TestChangesOfContactsWaitForOneNotice(t *testing.T) {
 	if _, ok := h.due(h.other); !ok {
 		t.Error("another client waits, too")
 	}
+	open, _, err := h.OpenContactNotices(t.Context())
+	h.ok(err)
 	h.owner("update contact_changes set noticed_at = now() - interval '61 seconds' where noticed_at is not null")
 	second, ok := h.due(h.acme)
 	equal(t, "the rest is due", ok && second != first, true)
+	other, _ := h.due(h.other)
+	equal(t, "the open notices", slices.Equal(open, []notify.ContactNotice{other, first, second}), true)
 	equal(t, "the rest", len(h.beginNotice(h.acme, second.ID)), 20)
 
 	h.owner("update contact_changes set noticed_at = now() - interval '11 minutes' where notice_id = '" + first.ID.String() + "'")
