@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/watchfire-mdr/watchfire/models"
 )
+
+// toldWithin is how old a change of a contact may be until everybody was told of it. It is due a minute after it was
+// made at the latest, and a notice takes some seconds.
+const toldWithin = 15 * time.Minute
 
 // TellOfContacts starts the notices about changes of contacts of which nobody was told. Whatever runs under a notice's id
 // is left alone; checkNotices looks what it is. They wait in the database while the workers of an earlier version are
@@ -64,6 +69,20 @@ func (p *pass) checkNotices(ctx context.Context) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// checkTold raises the alarm about clients whose changes of contacts were not told for long, for whatever reason.
+func (p *pass) checkTold(ctx context.Context) error {
+	clients, err := p.Store.ClientsNotTold(ctx, toldWithin)
+	if err != nil {
+		return err
+	}
+	p.toldKnown = true
+	for _, number := range clients {
+		p.raise(ctx, models.AlarmChangesNotTold, "client "+strconv.Itoa(number),
+			"its contacts were changed more than "+strconv.Itoa(int(toldWithin.Minutes()))+" minutes ago, and not everybody was told")
+	}
+	return nil
 }
 
 // isCurrent reports whether the workers that get new workflows are of this process's version, or a later one. A version

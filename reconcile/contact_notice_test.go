@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -112,6 +113,29 @@ func TestWhatRunsInANoticesPlaceIsAnAlarm(t *testing.T) {
 	w.run(id, "Ghost")
 	w.owner("update contact_changes set told_at = now()")
 	w.wantOpen("everybody was told")
+}
+
+func TestChangesThatAreNotToldForLongAreAnAlarm(t *testing.T) {
+	w := newWatch(t)
+	n := changeContact(t, w.Store)
+	subject := fmt.Sprintf("client %d", n.Number)
+	w.owner("update contact_changes set at = now() - interval '14 minutes'")
+	w.wantOpen("some minutes later")
+	w.owner("update contact_changes set at = now() - interval '16 minutes'")
+	w.engine.down = true
+	w.wantOpen("for long, and the engine does not answer", "changes_not_told "+subject)
+	w.engine.down = false
+	w.owner("update contact_changes set notice_id = id, noticed_at = now()")
+	w.wantOpen("the notice has begun", "changes_not_told "+subject)
+	w.owner("alter table contact_changes rename to elsewhere")
+	if err := w.Pass(t.Context()); err == nil {
+		t.Error("a pass that does not see the changes is a whole one")
+	}
+	w.owner("alter table elsewhere rename to contact_changes")
+	w.wantAlarms("the database did not answer", "changes_not_told "+subject)
+	w.owner("update contact_changes set told_at = now()")
+	w.wantOpen("everybody was told")
+	w.wantTold(models.AlarmChangesNotTold, subject)
 }
 
 // A pass that cannot list the notices ends no alarm about one.

@@ -41,6 +41,7 @@ type pass struct {
 	*Reconciler
 	workersKnown  bool      // the list of workers was read
 	engineAnswers bool      // checkEngine found so
+	toldKnown     bool      // the clients that were not told of changed contacts were listed
 	complete      bool      // every watched incident and every open notice was listed
 	now           time.Time // when the incidents or notices at hand were listed, by the database's clock
 

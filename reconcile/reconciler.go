@@ -189,7 +189,7 @@ func (r *Reconciler) newPass() *pass {
 // checkSystem looks for what is wrong with the whole system, and sends the bulletins that are due.
 func (r *Reconciler) checkSystem(ctx context.Context) error {
 	p := r.newPass()
-	err := p.checkWorkers(ctx)
+	err := errors.Join(p.checkWorkers(ctx), p.checkTold(ctx))
 	p.checkEngine(ctx)
 	return errors.Join(err, p.endAlarms(ctx), r.sendBulletins(ctx))
 }
@@ -479,6 +479,8 @@ func (p *pass) hasJudged(a models.Alarm) bool {
 		return p.workersKnown
 	case models.AlarmEngineDown:
 		return p.engineAnswers
+	case models.AlarmChangesNotTold:
+		return p.toldKnown
 	case models.AlarmMailerRefuses: // a worker that sends mails ends it; after a day without a word nobody knows
 		return p.now.Sub(a.LastSeen) > unsureAfter
 	case models.AlarmLogAltered: // the worker that signs event logs ends it

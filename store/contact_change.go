@@ -97,6 +97,17 @@ func (s *Store) OpenContactNotices(ctx context.Context) (open []notify.ContactNo
 	return open, at, err
 }
 
+// ClientsNotTold lists the numbers of the clients with a change of a contact that is older than age, and of which not
+// everybody was told.
+func (s *Store) ClientsNotTold(ctx context.Context, age time.Duration) (numbers []int, err error) {
+	err = s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, now time.Time) error {
+		return problem("list clients that were not told", db.Raw(`
+			select distinct number from contact_changes join clients on clients.id = client_id
+				where told_at is null and at < ? order by number`, now.Add(-age)).Scan(&numbers).Error)
+	})
+	return numbers, err
+}
+
 // BeginContactNotice gives the notice the changes that none tells of yet, the oldest first, at most 100, and returns
 // them. A notice that has its changes keeps them; one that was told has none.
 func (tx *Tx) BeginContactNotice(notice uuid.UUID) ([]notify.ContactChange, error) {
