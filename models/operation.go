@@ -21,6 +21,7 @@ const (
 	AlarmCanary           AlarmKind = "canary"            // a worker that runs does not bring its canary workflow to an end
 	AlarmEngineDown       AlarmKind = "engine_down"       // Temporal does not answer
 	AlarmLogAltered       AlarmKind = "log_altered"       // an event log is not what was written and signed
+	AlarmChangesNotTold   AlarmKind = "changes_not_told"  // a change of a client's contacts was not told for long
 	AlarmMailerRefuses    AlarmKind = "mailer_refuses"    // a mailer refuses our credentials or settings, and another takes the mails
 )
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -12,8 +13,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/models"
 )
 
-// TellOfContacts starts the notices about changes of contacts of which nobody was told. A notice that runs is left alone.
-// They wait in the database while the workers of an earlier version are the current ones, which do not know them.
+// toldWithin is how old a change of a contact may be until everybody was told of it. It is due a minute after it was
+// made at the latest, and a notice takes some seconds.
+const toldWithin = 15 * time.Minute
+
+// TellOfContacts starts the notices about changes of contacts of which nobody was told. Whatever runs under a notice's id
+// is left alone; checkNotices looks what it is. They wait in the database while the workers of an earlier version are
+// the current ones, which do not know them.
 func (r *Reconciler) TellOfContacts(ctx context.Context) error {
 	due, err := r.Store.UntoldContactChanges(ctx)
 	if err != nil || len(due) == 0 {
@@ -39,6 +45,44 @@ func (r *Reconciler) TellOfContacts(ctx context.Context) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// checkNotices looks at what runs under the ids of the open notices. It starts none: TellOfContacts does, as soon as
+// nothing runs there.
+func (p *pass) checkNotices(ctx context.Context) error {
+	open, at, err := p.Store.OpenContactNotices(ctx)
+	if err != nil {
+		p.complete = false
+		return err
+	}
+	p.now = at
+	var problems []error
+	for _, n := range open {
+		id := n.WorkflowID()
+		state, err := p.look(ctx, id, models.ContactNoticeWorkflow)
+		switch {
+		case err != nil:
+			p.skip(id)
+			problems = append(problems, err)
+		case !p.checkStranger(ctx, id, state):
+			p.checkTask(ctx, id, state)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// checkTold raises the alarm about clients whose changes of contacts were not told for long, for whatever reason.
+func (p *pass) checkTold(ctx context.Context) error {
+	clients, err := p.Store.ClientsNotTold(ctx, toldWithin)
+	if err != nil {
+		return err
+	}
+	p.toldKnown = true
+	for _, number := range clients {
+		p.raise(ctx, models.AlarmChangesNotTold, "client "+strconv.Itoa(number),
+			"its contacts were changed more than "+strconv.Itoa(int(toldWithin.Minutes()))+" minutes ago, and not everybody was told")
+	}
+	return nil
 }
 
 // isCurrent reports whether the workers that get new workflows are of this process's version, or a later one. A version

@@ -41,13 +41,14 @@ type pass struct {
 	*Reconciler
 	workersKnown  bool      // the list of workers was read
 	engineAnswers bool      // checkEngine found so
-	complete      bool      // every watched incident was listed
-	now           time.Time // when the incidents at hand were listed, by the database's clock
+	toldKnown     bool      // the clients that were not told of changed contacts were listed
+	complete      bool      // every watched incident and every open notice was listed
+	now           time.Time // when the incidents or notices at hand were listed, by the database's clock
 
 	looked   atomic.Int64
 	mu       sync.Mutex
 	raised   map[alarmKey]bool
-	unjudged map[string]bool // references about which this pass says nothing
+	unjudged map[string]bool // references, and ids of notices, about which this pass says nothing
 }
 
 // referenceOf returns the reference in the subject of an alarm: the reference itself, or in the id of a workflow.
@@ -117,8 +118,11 @@ func (p *pass) checkStranger(ctx context.Context, subject string, s workflowStat
 	if !s.running || s.strange == "" {
 		return false
 	}
-	p.raise(ctx, models.AlarmConflict, subject, "what runs in the place of this workflow is none of ours: it "+s.strange+
-		"; end it by watchfire reconcile -restart")
+	end := "by watchfire reconcile -restart"
+	if _, err := models.ParseReference(referenceOf(subject)); err != nil { // it is of no incident
+		end = "in Temporal"
+	}
+	p.raise(ctx, models.AlarmConflict, subject, "what runs in the place of this workflow is none of ours: it "+s.strange+"; end it "+end)
 	p.checkTask(ctx, subject, s)
 	return true
 }

@@ -1,6 +1,6 @@
 // Package reconcile keeps store and engine in agreement. One process of all compares, again and again, the incidents
-// that are not over and the devices that are not at rest with the workflows that run. It starts what is missing from
-// the stored state, and tells the operator by an alarm.
+// that are not over, the devices that are not at rest and the notices that are open with the workflows that run. It
+// starts what is missing from the stored state, and tells the operator by an alarm.
 package reconcile
 
 import (
@@ -189,18 +189,18 @@ func (r *Reconciler) newPass() *pass {
 // checkSystem looks for what is wrong with the whole system, and sends the bulletins that are due.
 func (r *Reconciler) checkSystem(ctx context.Context) error {
 	p := r.newPass()
-	err := p.checkWorkers(ctx)
+	err := errors.Join(p.checkWorkers(ctx), p.checkTold(ctx))
 	p.checkEngine(ctx)
 	return errors.Join(err, p.endAlarms(ctx), r.sendBulletins(ctx))
 }
 
-// compare compares every watched incident with its workflows.
+// compare compares every watched incident, and every open notice, with its workflows.
 func (r *Reconciler) compare(ctx context.Context) error {
 	p := r.newPass()
 	if !p.asksEngine(ctx) {
 		return nil // checkSystem says so
 	}
-	err := errors.Join(p.wakeExpired(ctx), p.checkIncidents(ctx), p.checkRefused(ctx), p.endAlarms(ctx))
+	err := errors.Join(p.wakeExpired(ctx), p.checkIncidents(ctx), p.checkRefused(ctx), p.checkNotices(ctx), p.endAlarms(ctx))
 	if p.looks != nil {
 		p.looks.SetLimit(paceFor(p.looked.Load()))
 	}
@@ -243,7 +243,7 @@ func (p *pass) checkIncidents(ctx context.Context) error {
 		for n, w := range page {
 			group.Go(func() error {
 				if failures[n] = p.checkIncident(ctx, w); failures[n] != nil {
-					p.skip(w.Incident.Reference)
+					p.skip(string(w.Incident.Reference))
 				}
 				return nil
 			})
@@ -347,7 +347,7 @@ func (p *pass) checkRefused(ctx context.Context) error {
 		}
 		switch {
 		case err != nil:
-			p.skip(r)
+			p.skip(string(r))
 			problems = append(problems, err)
 		case run.refused:
 			p.raise(ctx, a.Kind, a.Subject, a.Detail)
@@ -447,11 +447,11 @@ func (p *pass) raise(ctx context.Context, kind models.AlarmKind, subject, detail
 	}
 }
 
-// skip notes that this pass says nothing about an incident and its children.
-func (p *pass) skip(r models.Reference) {
+// skip notes that this pass says nothing about an incident and its children, by its reference, or a notice, by its id.
+func (p *pass) skip(about string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.unjudged[string(r)] = true
+	p.unjudged[about] = true
 }
 
 // endAlarms ends the alarms whose reason this pass did not find any more.
@@ -479,6 +479,8 @@ func (p *pass) hasJudged(a models.Alarm) bool {
 		return p.workersKnown
 	case models.AlarmEngineDown:
 		return p.engineAnswers
+	case models.AlarmChangesNotTold:
+		return p.toldKnown
 	case models.AlarmMailerRefuses: // a worker that sends mails ends it; after a day without a word nobody knows
 		return p.now.Sub(a.LastSeen) > unsureAfter
 	case models.AlarmLogAltered: // the worker that signs event logs ends it

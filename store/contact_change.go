@@ -14,6 +14,7 @@ import (
 const (
 	changesAtOnce = 100 // of which one notice tells
 	noticesAtOnce = 100 // that one UntoldContactChanges returns
+	openNotices   = 1000
 )
 
 type contactChangeRow struct {
@@ -81,6 +82,30 @@ func (s *Store) UntoldContactChanges(ctx context.Context) (due []notify.ContactN
 				limit ?) due join clients on clients.id = due.client_id`, noticesAtOnce).Scan(&due).Error)
 	})
 	return due, err
+}
+
+// OpenContactNotices lists the notices that have not told everybody, also those that wait to be begun, the oldest change
+// first, and when it was read. At most 1,000.
+func (s *Store) OpenContactNotices(ctx context.Context) (open []notify.ContactNotice, at time.Time, err error) {
+	err = s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, now time.Time) error {
+		at = now
+		return problem("list open notices", db.Raw(`
+			select client_id, number, coalesce(notice_id, (array_agg(c.id order by at, c.id))[1]) as id
+				from contact_changes c join clients on clients.id = client_id where told_at is null
+				group by client_id, number, notice_id order by min(at), id limit ?`, openNotices).Scan(&open).Error)
+	})
+	return open, at, err
+}
+
+// ClientsNotTold lists the numbers of the clients with a change of a contact that is older than age, and of which not
+// everybody was told.
+func (s *Store) ClientsNotTold(ctx context.Context, age time.Duration) (numbers []int, err error) {
+	err = s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, now time.Time) error {
+		return problem("list clients that were not told", db.Raw(`
+			select distinct number from contact_changes join clients on clients.id = client_id
+				where told_at is null and at < ? order by number`, now.Add(-age)).Scan(&numbers).Error)
+	})
+	return numbers, err
 }
 
 // BeginContactNotice gives the notice the changes that none tells of yet, the oldest first, at most 100, and returns

@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -58,10 +60,18 @@ func TestChangesOfContactsWaitForOneNotice(t *testing.T) {
 	if _, ok := h.due(h.other); !ok {
 		t.Error("another client waits, too")
 	}
+	open, _, err := h.OpenContactNotices(t.Context())
+	h.ok(err)
 	h.owner("update contact_changes set noticed_at = now() - interval '61 seconds' where noticed_at is not null")
 	second, ok := h.due(h.acme)
 	equal(t, "the rest is due", ok && second != first, true)
+	other, _ := h.due(h.other)
+	equal(t, "the open notices", slices.Equal(open, []notify.ContactNotice{other, first, second}), true)
 	equal(t, "the rest", len(h.beginNotice(h.acme, second.ID)), 20)
+	h.owner("update contact_changes set at = at - interval '1 hour' where notice_id = '" + second.ID.String() + "'")
+	late, err := h.ClientsNotTold(t.Context(), time.Hour)
+	h.ok(err)
+	equal(t, "the clients not told for an hour", slices.Equal(late, []int{h.acme.Number}), true)
 
 	h.owner("update contact_changes set noticed_at = now() - interval '11 minutes' where notice_id = '" + first.ID.String() + "'")
 	again, ok := h.due(h.acme)

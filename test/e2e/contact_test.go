@@ -83,13 +83,26 @@ func TestAChangedContactIsToldToAdminsAndToOldAndNewAddress(t *testing.T) {
 		}
 	}
 	s.await("the addresses to be forgotten", func() (bool, error) {
-		var left int
-		db, err := pgx.Connect(t.Context(), system.OwnerURL())
-		if err != nil {
-			return false, err
-		}
-		defer db.Close(t.Context())
-		err = db.QueryRow(t.Context(), "select count(*) from contact_changes where client_id = $1 and (told_at is null or before is not null or after is not null)", c.ClientID).Scan(&left)
-		return left == 0, err
+		return len(s.changes("told_at is null or before is not null or after is not null")) == 0, nil
 	})
+}
+
+// changes returns the ids of those changes of the client's contacts for which a condition holds, the oldest first.
+func (s *scene) changes(which string) []string {
+	s.t.Helper()
+	db, err := pgx.Connect(s.t.Context(), system.OwnerURL())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer db.Close(s.t.Context())
+	rows, err := db.Query(s.t.Context(), `select c.id::text from contact_changes c join clients on clients.id = client_id
+		where number = $1 and (`+which+`) order by at, c.id`, s.number)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return ids
 }

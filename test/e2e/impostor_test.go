@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -325,4 +326,47 @@ func TestAnImpostorDoesNotEndTheCallsAboutAnApproval(t *testing.T) {
 	s.awaitContainment(incident.ContainmentContained)
 	s.settleAndRelease()
 	s.wantActions("contain", "lift_containment")
+}
+
+// Nobody was told of a new contact yet when an impostor takes the place of the notice, on a queue for which nobody works.
+// Later changes wait behind it, until the operator ends it.
+func TestAnImpostorInANoticesPlaceIsAnAlarm(t *testing.T) {
+	s := newClientScene(t, func(*models.Policy) {})
+	const waiting = "told_at is null"
+	hurry := func() { // not wait a minute for the next notice
+		runSQL(t, system.OwnerURL(), "update contact_changes set noticed_at = noticed_at - interval '1 hour' where client_id = $1", s.contacts[0].ClientID)
+	}
+	s.await("the first notices", func() (bool, error) { hurry(); return len(s.changes(waiting)) == 0, nil })
+	add := func(order int, name string) string {
+		email := fmt.Sprintf("%s@client%d.example", name, s.number)
+		s.post(s.operator, fmt.Sprintf("/clients/%d/contacts", s.number), map[string]any{
+			"name": name, "language": "en", "order": order, "email": email, "severities": models.Severities(), "channels": []models.Channel{models.ChannelEmail},
+		}, nil)
+		return email
+	}
+	admin := fmt.Sprintf("admin@client%d.example", s.number)
+	before := len(s.notices(admin))
+	s.killWorker()
+	emails := []string{add(3, "ines")}
+	id := fmt.Sprintf("contact-notice/%d/%s", s.number, s.changes(waiting)[0])
+	s.replace(id, impostor{kind: "Ghost", queue: "nobody's"})
+	s.startWorker()
+	emails = append(emails, add(4, "bo"))
+	s.wantPromptly("the operator has an alarm", func() { s.awaitAlarm(models.AlarmConflict, id) })
+	if n := len(s.changes(waiting)); n != 2 {
+		t.Errorf("%d changes wait behind the impostor, want 2", n)
+	}
+	s.terminate(id)
+	s.wantPromptly("everybody is told", func() {
+		s.await("the notices", func() (bool, error) { hurry(); return len(s.changes(waiting)) == 0, nil })
+	})
+	for _, email := range emails {
+		if n := len(s.notices(email)); n != 1 {
+			t.Errorf("%s was told %d times, want once", email, n)
+		}
+	}
+	if n := len(s.notices(admin)) - before; n != 1 {
+		t.Errorf("the admin was told %d times, want once of both", n)
+	}
+	s.awaitAlarmEnded(models.AlarmConflict, id)
 }
