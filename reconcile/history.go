@@ -147,13 +147,15 @@ func readRuns(ctx context.Context, h Histories, r models.Reference) (runs []runR
 const mostRuns = 20
 
 // commandsLeft returns the commands that were left as Signals for the last run of an incident's workflow that was one
-// of ours, and for those after it, in the order they came. latest is the id of the latest run.
+// of ours, and for those after it, in the order they came. latest is the id of the latest of the lost runs.
 func commandsLeft(ctx context.Context, h Histories, r models.Reference, latest string) (all []leftCommand, err error) {
 	ids, err := listRuns(ctx, h, r)
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(ids, latest) { // the list lags
+	if at := slices.Index(ids, latest); at >= 0 { // what follows was begun in their place
+		ids = ids[:at+1]
+	} else { // the list lags
 		ids = append(ids, latest)
 	}
 	slices.Reverse(ids)

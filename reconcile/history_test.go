@@ -1,11 +1,19 @@
 package reconcile
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
@@ -79,5 +87,80 @@ func TestWhatTheDatabaseLostIsFoundInTheHistories(t *testing.T) {
 				t.Errorf("lost are %v, want %v", seqs, c.want)
 			}
 		})
+	}
+}
+
+// runs are the histories of an incident's runs, of which Temporal lists the latest first.
+type runs []struct {
+	id     string
+	events []*historypb.HistoryEvent
+}
+
+func (r runs) ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	page := &workflowservice.ListWorkflowExecutionsResponse{}
+	for _, run := range slices.Backward(r) {
+		page.Executions = append(page.Executions, &workflowpb.WorkflowExecutionInfo{Execution: &commonpb.WorkflowExecution{RunId: run.id}})
+	}
+	return page, nil
+}
+
+func (r runs) GetWorkflowHistory(_ context.Context, _, id string, _ bool, _ enumspb.HistoryEventFilterType) client.HistoryEventIterator {
+	for _, run := range r {
+		if run.id == id {
+			return &iterator{run.events}
+		}
+	}
+	return nil
+}
+
+type iterator struct{ left []*historypb.HistoryEvent }
+
+func (i *iterator) HasNext() bool { return len(i.left) > 0 }
+
+func (i *iterator) Next() (next *historypb.HistoryEvent, err error) {
+	next, i.left = i.left[0], i.left[1:]
+	return next, nil
+}
+
+// lagging knows the histories of all runs, and does not list each of them yet.
+type lagging struct {
+	runs
+	all runs
+}
+
+func (l lagging) GetWorkflowHistory(ctx context.Context, id, run string, poll bool, filter enumspb.HistoryEventFilterType) client.HistoryEventIterator {
+	return l.all.GetWorkflowHistory(ctx, id, run, poll, filter)
+}
+
+// The run that was begun in the place of the lost ones is at work, and in the list, before anybody looks what they left.
+func TestWhatLostRunsLeftIsFoundThoughTheNextOneIsAtWork(t *testing.T) {
+	acted := &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_MARKER_RECORDED}
+	left := func(id string) *historypb.HistoryEvent {
+		args, err := converter.GetDefaultDataConverter().ToPayloads(incident.CommandRequest{CommandContext: incident.CommandContext{RequestID: id}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &historypb.HistoryEvent{
+			EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
+			Attributes: &historypb.HistoryEvent_WorkflowExecutionSignaledEventAttributes{
+				WorkflowExecutionSignaledEventAttributes: &historypb.WorkflowExecutionSignaledEventAttributes{SignalName: "comment", Input: args},
+			},
+		}
+	}
+	all := runs{
+		{"ours of long ago", []*historypb.HistoryEvent{acted, left("judged")}},
+		{"ours", []*historypb.HistoryEvent{acted, left("first")}},
+		{"an impostor", []*historypb.HistoryEvent{left("second")}},
+		{"the next one", []*historypb.HistoryEvent{acted}},
+	}
+	for what, listed := range map[string]runs{"the next one is listed": all, "it is not": all[:3], "nor is the impostor": all[:2]} {
+		found, err := commandsLeft(t.Context(), lagging{listed, all}, "SI-1042-0007", "an impostor")
+		var ids []string
+		for _, c := range found {
+			ids = append(ids, c.request.RequestID)
+		}
+		if want := []string{"first", "second"}; err != nil || !slices.Equal(ids, want) {
+			t.Errorf("%s: found %v, want %v (%v)", what, ids, want, err)
+		}
 	}
 }
