@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/authority"
@@ -361,7 +360,7 @@ func TestTheCallsGoOnInThePlaceOfWhoMayNotActAnyMore(t *testing.T) {
 // A run of before counts what it counted.
 func TestARunOfBeforeCountsTheConsentOfWhoMayNotActAnyMore(t *testing.T) {
 	s := newStory(t)
-	s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(2)).Return(workflow.DefaultVersion)
+	s.isFromBefore()
 	s.answers = s.hears(models.CallNoAnswer)
 	s.needsTwo("eva@acme.example", "max@acme.example")
 	s.after(10*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"})

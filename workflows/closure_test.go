@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/temporal"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
@@ -111,7 +110,7 @@ func TestAThreatThatCameBackIsVerifiedAnew(t *testing.T) {
 // A run of before closes as it began to, and what it wrote stays readable.
 func TestARunOfBeforeClosesByTheOldWords(t *testing.T) {
 	before := func(s *story) {
-		s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(2)).Return(workflow.DefaultVersion)
+		s.isFromBefore()
 	}
 	s := awayUntil(t, 10*time.Hour)
 	before(s)

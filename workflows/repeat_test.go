@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
@@ -109,7 +108,7 @@ func TestARejectedRequestStaysRejectedUntilItsSenderAsksAgain(t *testing.T) {
 // A run of before takes what its queue holds.
 func TestARunOfBeforeTakesARequestWithoutAFingerprint(t *testing.T) {
 	s := newStory(t)
-	s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(2)).Return(workflow.DefaultVersion)
+	s.isFromBefore()
 	old := s.request(models.RoleAnalyst, &incident.Expedite{})
 	old.Fingerprint = ""
 	s.signalAfter(time.Minute, old, "expedite")

@@ -571,6 +571,20 @@ func (s *story) goesOnAfter(d time.Duration) {
 	}, d)
 }
 
+// isFromBefore lets the run go by what workflows did before the changes that came together.
+func (s *story) isFromBefore() {
+	asked := false
+	s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(3)).Return(func(string, workflow.Version, workflow.Version) workflow.Version {
+		asked = true
+		return workflow.DefaultVersion
+	})
+	s.t.Cleanup(func() {
+		if !asked {
+			s.t.Error("the run was not taken back to before the changes: they have another version by now")
+		}
+	})
+}
+
 // since is how long ago the incident was opened.
 func (s *story) since() time.Duration { return s.env.Now().Sub(s.began) }
 

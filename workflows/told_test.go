@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
@@ -83,7 +82,7 @@ func TestWithoutAnyContactTheSOCIsTold(t *testing.T) {
 // A run that was begun before goes on as it was.
 func TestARunOfBeforeTellsByRule(t *testing.T) {
 	s := fades(t)
-	s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(2)).Return(workflow.DefaultVersion)
+	s.isFromBefore()
 	for n := range s.directory.Contacts {
 		s.directory.Contacts[n].Severities = []models.Severity{models.SeverityHigh}
 	}
