@@ -130,7 +130,6 @@ type PlanInput struct {
 	Approval     bool                  // the calls are about an approval
 	AskedBy      *models.Actor         `json:",omitempty"` // see notify.ApprovalCall
 	Persons      int                   `json:",omitempty"` // how many must agree
-	KeepTold     bool                  // who was told of the incident stays told
 	AlsoTold     []uuid.UUID           `json:",omitempty"` // contacts who are being told, whom the ledger may not have yet
 }
 
@@ -171,16 +170,6 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan
 // planIn plans in a directory. except are the contacts who may not approve. told returns whom the ledger knows to have
 // been told of the incident.
 func (in PlanInput) planIn(d notify.Directory, except map[uuid.UUID]bool, told func() ([]uuid.UUID, error)) (plan notify.Plan, err error) {
-	if !in.KeepTold {
-		plan = d.PlanByRule(in.Severity, in.At)
-		switch {
-		case in.Approval && in.AskedBy != nil:
-			plan.Calls = d.Approvers(except).CallableByRule(in.Severity, in.At)
-		case in.Approval:
-			plan.Calls = d.CallableByRule(in.Severity, in.At)
-		}
-		return plan.Without(in.Waiting), nil
-	}
 	all, err := told()
 	if err != nil {
 		return notify.Plan{}, err

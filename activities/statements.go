@@ -61,13 +61,6 @@ func (b AgreedBefore) voided(tx *store.Tx) ([]models.Actor, error) {
 	return lost, nil
 }
 
-// HasDecision reports whether the client's own row backs a decision: same request, same command with the same body, same
-// person. It is what runs ask from before FindDecision.
-func (r *Records) HasDecision(ctx context.Context, in DecisionInput) (bool, error) {
-	found, err := r.FindDecision(ctx, in)
-	return found.Backed && !found.Disabled, err
-}
-
 // Decision is what the store knows of a decision.
 type Decision struct {
 	Backed   bool // the client's own row says the same, and was not refused

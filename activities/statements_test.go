@@ -159,10 +159,8 @@ func TestWhoHasLostTheRightSaysNothing(t *testing.T) {
 			return tx.SaveStatement(store.Statement{Effect: e.Key, Key: key, Incident: ref, Contact: contact.ID, Seq: 6, At: o.now})
 		})
 	}
-	judge := func() (lost, hasDecision, analystLost, consents, denies bool) {
+	judge := func() (lost, analystLost, consents, denies bool) {
 		d, err := o.records.FindDecision(t.Context(), decision)
-		o.ok(err)
-		had, err := o.records.HasDecision(t.Context(), decision)
 		o.ok(err)
 		a, err := o.records.MayNotAct(t.Context(), activities.SenderInput{ClientID: client, UserID: analyst.ID, Role: models.RoleAnalyst})
 		o.ok(err)
@@ -170,10 +168,10 @@ func TestWhoHasLostTheRightSaysNothing(t *testing.T) {
 		o.ok(err)
 		other, err := o.records.FindStatement(t.Context(), activities.StatementInput{ClientID: client, Reference: ref, Contact: contact.ID, Key: notify.KeyDeny})
 		o.ok(err)
-		return d.Disabled, had, a, yes.Known, other.Known
+		return d.Disabled, a, yes.Known, other.Known
 	}
-	if lost, had, analystLost, consents, denies := judge(); lost || !had || analystLost || !consents || !denies {
-		t.Errorf("at first: %v %v %v %v %v", lost, had, analystLost, consents, denies)
+	if lost, analystLost, consents, denies := judge(); lost || analystLost || !consents || !denies {
+		t.Errorf("at first: %v %v %v %v", lost, analystLost, consents, denies)
 	}
 	change := func(of, id uuid.UUID, c store.UserChange) {
 		o.ok(db.ForLogins(t.Context(), of, func(tx *store.Tx) error {
@@ -183,8 +181,8 @@ func TestWhoHasLostTheRightSaysNothing(t *testing.T) {
 	}
 	change(client, user.ID, store.UserChange{Role: models.RoleViewer})
 	change(uuid.Nil, analyst.ID, store.UserChange{Role: models.RoleLead})
-	if lost, had, analystLost, consents, denies := judge(); !lost || had || !analystLost || !consents || !denies {
-		t.Errorf("in other roles: %v %v %v %v %v", lost, had, analystLost, consents, denies)
+	if lost, analystLost, consents, denies := judge(); !lost || !analystLost || !consents || !denies {
+		t.Errorf("in other roles: %v %v %v %v", lost, analystLost, consents, denies)
 	}
 	before, err := o.records.MayNotAct(t.Context(), activities.SenderInput{ClientID: client, UserID: analyst.ID})
 	o.ok(err)
@@ -194,15 +192,15 @@ func TestWhoHasLostTheRightSaysNothing(t *testing.T) {
 	change(client, user.ID, store.UserChange{Role: models.RoleResponder, Disabled: true})
 	change(uuid.Nil, analyst.ID, store.UserChange{Role: models.RoleAnalyst, Limited: true})
 	o.as(store.SOC, func(tx *store.Tx) error { return tx.RemoveContact(contact.ID, o.now) })
-	if lost, had, analystLost, consents, denies := judge(); !lost || had || !analystLost || consents || !denies {
-		t.Errorf("at last: %v %v %v %v %v", lost, had, analystLost, consents, denies)
+	if lost, analystLost, consents, denies := judge(); !lost || !analystLost || consents || !denies {
+		t.Errorf("at last: %v %v %v %v", lost, analystLost, consents, denies)
 	}
 	change(uuid.Nil, analyst.ID, store.UserChange{Role: models.RoleAnalyst})
-	if _, _, analystLost, _, _ := judge(); analystLost {
+	if _, analystLost, _, _ := judge(); analystLost {
 		t.Error("an analyst who sees all clients again may not act")
 	}
 	change(uuid.Nil, analyst.ID, store.UserChange{Role: models.RoleAnalyst, Disabled: true})
-	if _, _, analystLost, _, _ := judge(); !analystLost {
+	if _, analystLost, _, _ := judge(); !analystLost {
 		t.Error("a disabled analyst may act")
 	}
 }

@@ -25,20 +25,16 @@ type requestName struct{}
 const requestPrefix = "ask-"
 
 // Requests returns the interceptor of workers that names requests. An activity on a queue knows the name as its
-// activity id; named reports whether a run gives such ids, because a run from before has others in its history.
-func Requests(named func(workflow.Context) bool) interceptor.WorkerInterceptor {
-	return &requests{named: named}
-}
+// activity id.
+func Requests() interceptor.WorkerInterceptor { return &requests{} }
 
 type requests struct {
 	interceptor.WorkerInterceptorBase
-
-	named func(workflow.Context) bool
 }
 
 // InterceptWorkflow names the requests of a run.
-func (r *requests) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
-	i := &requestsOfRun{named: r.named}
+func (*requests) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	i := &requestsOfRun{}
 	i.Next = next
 	return i
 }
@@ -52,13 +48,11 @@ func (*requests) InterceptActivity(_ context.Context, next interceptor.ActivityI
 
 type requestsOfRun struct {
 	interceptor.WorkflowInboundInterceptorBase
-
-	named func(workflow.Context) bool
 }
 
 // Init puts the naming before what a run asks for.
 func (r *requestsOfRun) Init(next interceptor.WorkflowOutboundInterceptor) error {
-	o := &asks{named: r.named}
+	o := &asks{}
 	o.Next = next
 	return r.Next.Init(o)
 }
@@ -67,7 +61,6 @@ func (r *requestsOfRun) Init(next interceptor.WorkflowOutboundInterceptor) error
 type asks struct {
 	interceptor.WorkflowOutboundInterceptorBase
 
-	named func(workflow.Context) bool
 	count int
 }
 
@@ -79,20 +72,15 @@ func (a *asks) name(ctx workflow.Context) string {
 
 // ExecuteActivity asks for an activity on a queue.
 func (a *asks) ExecuteActivity(ctx workflow.Context, activityType string, args ...any) workflow.Future {
-	if a.named(ctx) {
-		o := workflow.GetActivityOptions(ctx)
-		o.ActivityID = a.name(ctx)
-		ctx = workflow.WithValue(workflow.WithActivityOptions(ctx, o), requestName{}, o.ActivityID)
-	}
+	o := workflow.GetActivityOptions(ctx)
+	o.ActivityID = a.name(ctx)
+	ctx = workflow.WithValue(workflow.WithActivityOptions(ctx, o), requestName{}, o.ActivityID)
 	return a.Next.ExecuteActivity(ctx, activityType, args...)
 }
 
 // ExecuteLocalActivity asks for an activity within the workflow task.
 func (a *asks) ExecuteLocalActivity(ctx workflow.Context, activityType string, args ...any) workflow.Future {
-	if a.named(ctx) {
-		ctx = workflow.WithValue(ctx, requestName{}, a.name(ctx))
-	}
-	return a.Next.ExecuteLocalActivity(ctx, activityType, args...)
+	return a.Next.ExecuteLocalActivity(workflow.WithValue(ctx, requestName{}, a.name(ctx)), activityType, args...)
 }
 
 type answers struct {

@@ -111,7 +111,7 @@ func TestAnAnswerIsToItsRequestOnly(t *testing.T) {
 			var suite testsuite.WorkflowTestSuite
 			env := suite.NewTestWorkflowEnvironment()
 			env.SetDataConverter(tapped{payloads(t, observability.SealedPayloads).DataConverter(), &tap{forge: c.forge}})
-			env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{observability.Requests(func(sdk.Context) bool { return true })}})
+			env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{observability.Requests()}})
 			env.RegisterActivity(read)
 			env.RegisterActivity(write)
 			env.RegisterActivity(find)

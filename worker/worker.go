@@ -135,7 +135,7 @@ func Start(c client.Client, p Parts) (Workers, error) {
 			StickyScheduleToStartTimeout:       stickyFor,
 			WorkerStopTimeout:                  stopWithin,
 			DeploymentOptions:                  deploymentOptions(),
-			Interceptors:                       []interceptor.WorkerInterceptor{observability.Requests(workflows.NamesRequests)},
+			Interceptors:                       []interceptor.WorkerInterceptor{observability.Requests()},
 		})
 		q.register(w, p)
 		if err := w.Start(); err != nil {

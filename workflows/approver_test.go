@@ -356,21 +356,3 @@ func TestTheCallsGoOnInThePlaceOfWhoMayNotActAnyMore(t *testing.T) {
 		})
 	}
 }
-
-// A run of before counts what it counted.
-func TestARunOfBeforeCountsTheConsentOfWhoMayNotActAnyMore(t *testing.T) {
-	s := newStory(t)
-	s.isFromBefore()
-	s.answers = s.hears(models.CallNoAnswer)
-	s.needsTwo("eva@acme.example", "max@acme.example")
-	s.after(10*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"})
-	s.env.RegisterDelayedCallback(func() { s.disabled = map[string]bool{user(models.RoleResponder).ID: true} }, 11*time.Minute)
-	s.after(12*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a1"})
-	s.env.RegisterDelayedCallback(func() { s.disabled, s.authority.TwoPersons = nil, nil }, 20*time.Minute)
-	during := s.at(20 * time.Minute)
-	s.containedBy(3 * time.Hour)
-	s.run(models.SeverityMedium)
-	if a := during.Endpoints[0].Approval; !a.Granted || len(s.voiding()) != 0 {
-		t.Errorf("%+v", a)
-	}
-}

@@ -36,11 +36,6 @@ type callRoundWorkflow struct {
 	acknowledgedBy     *uuid.UUID                       // nobody yet: nil
 	approvers          []notify.PhoneConsent            // of those who approved, one for each person
 	denied             bool                             // one contact denied the approval
-	backed             bool                             // see changeStatementsBacked
-	sees               bool                             // see changeRefusalsSeen
-	persons            bool                             // see changePersonsCounted
-	exact              bool                             // see changeWordsAreOfTheirQuestion
-	voids              bool                             // see changeConsentsVoided
 	hearing            int                              // keys that are being looked up
 }
 
@@ -64,9 +59,6 @@ func CallRound(ctx workflow.Context, in notify.CallRoundInput) error {
 		return err
 	}
 	w := &callRoundWorkflow{CallRoundInput: in, calls: map[string]*phoneCall{}, tries: map[uuid.UUID]int{}, lastOutcome: map[uuid.UUID]notify.CallOutcome{}}
-	w.backed, w.sees = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeRefusalsSeen)
-	w.persons, w.exact = hasChange(ctx, changePersonsCounted), hasChange(ctx, changeWordsAreOfTheirQuestion)
-	w.voids = hasChange(ctx, changeConsentsVoided)
 	w.registerSignals(ctx)
 	left := in.Calls
 	for pass := 1; pass <= passes && len(left) > 0 && !w.isOver(); pass++ {
@@ -75,10 +67,8 @@ func CallRound(ctx workflow.Context, in notify.CallRoundInput) error {
 			return err
 		}
 	}
-	if w.backed {
-		if err := workflow.Await(ctx, func() bool { return !w.isHearing(ctx) }); err != nil {
-			return err
-		}
+	if err := workflow.Await(ctx, func() bool { return !w.isHearing(ctx) }); err != nil {
+		return err
 	}
 	w.reportEnd(ctx)
 	return workflow.Await(ctx, func() bool { return w.unrecordedOutcomes == 0 })
@@ -130,10 +120,6 @@ func (w *callRoundWorkflow) registerSignals(ctx workflow.Context) {
 // to record.
 func (w *callRoundWorkflow) receive(ctx workflow.Context, name string, to any) bool {
 	c := workflow.GetSignalChannel(ctx, name)
-	if !w.sees {
-		c.Receive(ctx, to)
-		return true
-	}
 	if receive(ctx, c, to) != nil {
 		w.signalIncident(ctx, models.SignalRefused, refusedBy(ctx, name))
 		return false
@@ -145,11 +131,11 @@ func (w *callRoundWorkflow) receive(ctx workflow.Context, name string, to any) b
 // this round, which this one has not come to yet.
 func (w *callRoundWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPress) {
 	c := w.calls[k.Effect]
-	if c == nil && hasChange(ctx, changeKeysOfLostRounds) {
+	if c == nil {
 		c = &phoneCall{}
 		w.calls[k.Effect] = c
 	}
-	if c == nil || c.digit == k.Digit || w.backed && !w.isTheirs(ctx, c, k) {
+	if c.digit == k.Digit || !w.isTheirs(ctx, c, k) {
 		return
 	}
 	switch {
@@ -177,9 +163,6 @@ func (w *callRoundWorkflow) isTheirs(ctx workflow.Context, c *phoneCall, k notif
 	c.hearing, w.hearing = true, w.hearing+1
 	defer func() { c.hearing, w.hearing = false, w.hearing-1 }()
 	found, err := findStatement(ctx, said)
-	if !w.exact {
-		about = 0
-	}
 	known := found.Known && notify.IsCallTo(k.Effect, k.Contact)
 	switch {
 	case err != nil:
@@ -197,9 +180,6 @@ func (w *callRoundWorkflow) isTheirs(ctx workflow.Context, c *phoneCall, k notif
 
 // agreed returns who has agreed to what the calls are about, as far as the round knows.
 func (w *callRoundWorkflow) agreed() []models.Actor {
-	if !w.voids {
-		return nil
-	}
 	all := slices.Clone(w.Approval.AgreedBefore)
 	for _, c := range w.approvers {
 		all = append(all, models.ContactActor(c.Contact))
@@ -251,7 +231,7 @@ func (w *callRoundWorkflow) passOnConsent(ctx workflow.Context, k notify.KeyPres
 	consent := w.consent(k)
 	w.signalIncident(ctx, models.SignalPhoneConsent, consent)
 	isTheirs := func(c notify.PhoneConsent) bool {
-		return c.Contact == k.Contact || w.persons && models.SamePerson(c.Person, consent.Person)
+		return c.Contact == k.Contact || models.SamePerson(c.Person, consent.Person)
 	}
 	switch {
 	case !consent.Granted:

@@ -67,15 +67,9 @@ func lastRecorded(ctx workflow.Context, in activities.SeqInput) (seq int, err er
 	return seq, err
 }
 
-// findDecision looks up the client's own row behind a decision. A run from before rows said more (see
-// changeStatementsBacked) asks as it did then.
-func findDecision(ctx workflow.Context, in activities.DecisionInput, backed bool) (out activities.Decision, err error) {
-	ctx = localContext(ctx, "look up the client's decision")
-	if !backed {
-		err = workflow.ExecuteLocalActivity(ctx, records.HasDecision, in).Get(ctx, &out.Backed)
-		return out, err
-	}
-	err = workflow.ExecuteLocalActivity(ctx, records.FindDecision, in).Get(ctx, &out)
+// findDecision looks up the client's own row behind a decision.
+func findDecision(ctx workflow.Context, in activities.DecisionInput) (out activities.Decision, err error) {
+	err = workflow.ExecuteLocalActivity(localContext(ctx, "look up the client's decision"), records.FindDecision, in).Get(ctx, &out)
 	return out, err
 }
 

@@ -16,14 +16,10 @@ type messageInput = activities.MessageInput
 // mail is nil: it only gives the activities their names.
 var mail *activities.Mail
 
-// sendMail hands a mail to a mailer. With asks it returns the mailer that refuses our settings meanwhile, or "".
-func sendMail(ctx workflow.Context, summary string, patience time.Duration, in activities.MessageInput, asks bool) (refused string, err error) {
-	done := workflow.ExecuteActivity(queueContext(ctx, models.QueueMail, summary, patience), mail.SendMail, in)
-	if !asks {
-		return "", done.Get(ctx, nil)
-	}
+// sendMail hands a mail to a mailer. It returns the mailer that refuses our settings meanwhile, or "".
+func sendMail(ctx workflow.Context, summary string, patience time.Duration, in activities.MessageInput) (refused string, err error) {
 	var sent activities.Sent
-	err = done.Get(ctx, &sent)
+	err = workflow.ExecuteActivity(queueContext(ctx, models.QueueMail, summary, patience), mail.SendMail, in).Get(ctx, &sent)
 	return sent.Refused, err
 }
 

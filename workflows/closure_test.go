@@ -106,26 +106,3 @@ func TestAThreatThatCameBackIsVerifiedAnew(t *testing.T) {
 		t.Errorf("when the client asked: phase %s, turn %s; in the end %s", during.Phase, during.Turn, i.Phase)
 	}
 }
-
-// A run of before closes as it began to, and what it wrote stays readable.
-func TestARunOfBeforeClosesByTheOldWords(t *testing.T) {
-	before := func(s *story) {
-		s.isFromBefore()
-	}
-	s := awayUntil(t, 10*time.Hour)
-	before(s)
-	s.after(3*time.Hour, models.RoleAdmin, acceptsAdware)
-	s.after(4*time.Hour, models.RoleAnalyst, &incident.Verify{Note: "ransomware"})
-	if i := s.run(models.SeverityMedium); i.Phase != incident.PhaseClosed || i.Closure.Request != nil {
-		t.Errorf("phase %s, %+v", i.Phase, i.Closure)
-	}
-	s = newStory(t)
-	before(s)
-	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
-	s.after(time.Hour, models.RoleAnalyst, &incident.Verify{Gone: true, Note: "quiet"})
-	s.raises(2*time.Hour, models.SeverityHigh)
-	s.after(3*time.Hour, models.RoleResponder, &incident.RequestClosure{Outcome: incident.OutcomeResolved, Note: "cleaned"})
-	if i := s.run(models.SeverityMedium); i.Phase != incident.PhaseClosed {
-		t.Errorf("phase %s", i.Phase)
-	}
-}

@@ -37,7 +37,6 @@ func pauseBeforeLook(p models.Policy, look int) time.Duration {
 type endpointWorkflow struct {
 	state      incident.EndpointState
 	desired    workflow.ReceiveChannel // signals with a newer desired state
-	sees       bool                    // see changeRefusalsSeen
 	renewing   bool                    // an operator asks to go on in a new run
 	releasedBy models.Reference        // another incident that has released the device for all, until the device is looked at
 }
@@ -51,9 +50,8 @@ func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
 		return err
 	}
 	w := &endpointWorkflow{state: state, desired: workflow.GetSignalChannel(ctx, models.SignalDesiredState)}
-	w.sees = hasChange(ctx, changeRefusalsSeen)
 	w.adoptState(state.Wanted)
-	if asksStore(ctx) {
+	if goesOn(ctx) {
 		workflow.Go(ctx, func(ctx workflow.Context) { w.signalIncident(ctx, models.SignalEndpointAnew, w.state.Endpoint) })
 	}
 	workflow.Go(ctx, func(ctx workflow.Context) {
@@ -107,10 +105,6 @@ func Endpoint(ctx workflow.Context, state incident.EndpointState) error {
 // to record.
 func (w *endpointWorkflow) receive(ctx workflow.Context, name string, to any) bool {
 	c := workflow.GetSignalChannel(ctx, name)
-	if !w.sees {
-		c.Receive(ctx, to)
-		return true
-	}
 	if receive(ctx, c, to) != nil {
 		w.signalIncident(ctx, models.SignalRefused, refusedBy(ctx, name))
 		return false
@@ -160,10 +154,7 @@ func (w *endpointWorkflow) isReleased() bool {
 
 // hasEnded reports whether nothing is left to do or to watch.
 func (w *endpointWorkflow) hasEnded(ctx workflow.Context, wanted incident.DesiredState) bool {
-	if w.isReleased() && wanted.Permitted && hasChange(ctx, changeLookAfterRelease) {
-		return wanted.Detach && !w.isWatched()
-	}
-	return wanted.Detach || w.isReleased() && wanted.Permitted
+	return wanted.Detach && !(w.isReleased() && wanted.Permitted && w.isWatched())
 }
 
 // isWatched reports whether a released device is still to be looked at.
@@ -222,9 +213,7 @@ func (w *endpointWorkflow) watchConfirmed(ctx workflow.Context, every time.Durat
 	case w.isReleased() && classOf(err) == models.Rejected: // it is gone from the EDR: the last word stands
 	case w.isReleased(): // this was no look
 		w.state.Looks, w.state.LookAfter = max(w.state.Looks-1, 0), models.Duration(againAfter(w.state.Policy, err))
-		if hasChange(ctx, changeFailedLookIsShown) {
-			w.reportToIncident(ctx, incident.EndpointObserved{Problem: failureText(err)})
-		}
+		w.reportToIncident(ctx, incident.EndpointObserved{Problem: failureText(err)})
 	default:
 		w.reportToIncident(ctx, unknownReport(err)) // read again in an hour
 	}
@@ -272,7 +261,7 @@ func incidentsOf(endpoints []incident.EndpointID) (all []models.Reference) {
 // before the next attempt, 0 when none is needed.
 func (w *endpointWorkflow) pursue(ctx workflow.Context, wanted incident.DesiredState) time.Duration {
 	permitted := w.state.Permitted
-	if wanted.Look > w.state.ToldAgain && hasChange(ctx, changeToldAgain) { // the incident may have lost what it was told
+	if wanted.Look > w.state.ToldAgain { // the incident may have lost what it was told
 		w.state.ToldAgain, w.state.LastReport = wanted.Look, incident.EndpointObserved{}
 		if permitted.Generation == 0 {
 			w.state.AgentID = ""
@@ -286,7 +275,7 @@ func (w *endpointWorkflow) pursue(ctx workflow.Context, wanted incident.DesiredS
 	}
 	if w.isConfirmed() || permitted.Desired == models.DesiredReleased && !w.state.ActionSent { // nothing was ever done to it
 		w.state.ConfirmedGeneration = permitted.Generation
-		if w.state.AgentID != "" || wanted.Permitted || !hasChange(ctx, changeDeviceFoundForRuling) {
+		if w.state.AgentID != "" || wanted.Permitted {
 			return 0
 		}
 	}
@@ -306,7 +295,7 @@ func (w *endpointWorkflow) pursue(ctx workflow.Context, wanted incident.DesiredS
 	}
 	w.state.ActionSent = true
 	sent, err := sendAction(ctx, patience, in)
-	if isSettling(err) && hasChange(ctx, changeSettlingIsNoProblem) {
+	if isSettling(err) {
 		return w.pauseAfter(err)
 	}
 	if err != nil {

@@ -24,29 +24,8 @@ type incidentWorkflow struct {
 	shown      presentation
 	unfinished int           // signals being handled, messages being taken back, child workflows being told or started
 	heard      time.Time     // when the last signal was handled
-	bounded    bool          // see changeBounded
-	gated      bool          // see recordedFirst
-	counted    bool          // see messagesCounted
 	room       incident.Room // that the incident takes
-	backed     bool          // see changeStatementsBacked
-	acts       bool          // see changeActsAcknowledge
-	sees       bool          // see changeRefusalsSeen
-	senders    bool          // see changeSendersMayAct
 	renewing   bool          // an operator asks to go on in a new run
-	confirmed  bool          // see changeApproversConfirmed
-	keepsTold  bool          // see changeToldStayTold
-	asksRisks  bool          // see changeRisksAskedAgain
-	refusals   bool          // see changeRefusalsShown
-	exact      bool          // see changeWordsAreOfTheirQuestion
-	confirming bool          // see changeConfirmationsAnswer
-	persons    bool          // see changePersonsCounted
-	receipts   bool          // see changeReceiptsReachNobody
-	invited    bool          // see changeInvitedAreOne
-	recalls    bool          // see changeRecalledRepeatsChecked
-	listens    bool          // see changeToldOfReset
-	says       bool          // see changeRequestsSayWhat
-	anew       bool          // see changeNewsAskAgain
-	voids      bool          // see changeConsentsVoided
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
 
@@ -70,17 +49,6 @@ func Incident(ctx workflow.Context, state incident.State) error {
 		shown:     presentationOf(state.Incident),
 		room:      incident.NewRoom(state.Incident),
 	}
-	version := workflow.GetVersion(ctx, changeBounded, workflow.DefaultVersion, messagesCounted)
-	w.backed, w.acts = hasChange(ctx, changeStatementsBacked), hasChange(ctx, changeActsAcknowledge)
-	w.sees, w.senders = hasChange(ctx, changeRefusalsSeen), hasChange(ctx, changeSendersMayAct)
-	w.keepsTold, w.asksRisks = hasChange(ctx, changeToldStayTold), hasChange(ctx, changeRisksAskedAgain)
-	w.refusals, w.invited = hasChange(ctx, changeRefusalsShown), hasChange(ctx, changeInvitedAreOne)
-	w.bounded, w.gated, w.counted = version >= 1, version >= recordedFirst, version >= messagesCounted
-	w.confirmed, w.exact = hasChange(ctx, changeApproversConfirmed), hasChange(ctx, changeWordsAreOfTheirQuestion)
-	w.confirming, w.persons = hasChange(ctx, changeConfirmationsAnswer), hasChange(ctx, changePersonsCounted)
-	w.receipts, w.recalls = hasChange(ctx, changeReceiptsReachNobody), hasChange(ctx, changeRecalledRepeatsChecked)
-	w.listens, w.says = hasChange(ctx, changeToldOfReset), hasChange(ctx, changeRequestsSayWhat)
-	w.anew, w.voids = hasChange(ctx, changeNewsAskAgain), hasChange(ctx, changeConsentsVoided)
 	w.containing.noteVersions(w.state.Incident)
 	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
 	if err := w.setup(ctx); err != nil {
@@ -140,10 +108,8 @@ func (w *incidentWorkflow) run(ctx workflow.Context) error {
 	if w.state.Incident.Exercise.IsFireDrill() {
 		workflow.Go(ctx, w.endDrill)
 	}
-	if w.asksRisks {
-		workflow.Go(ctx, w.askAboutRisks)
-	}
-	if asksStore(ctx) {
+	workflow.Go(ctx, w.askAboutRisks)
+	if goesOn(ctx) {
 		workflow.Go(ctx, w.askStore)
 	}
 	w.updatePresentation(ctx)
@@ -214,7 +180,7 @@ const mostCarried = 768 << 10
 // isLong reports whether the history has grown so long that the incident should go on in a new run.
 func (w *incidentWorkflow) isLong(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
-	return w.renewing || info.GetContinueAsNewSuggested() || w.bounded && info.GetCurrentHistorySize() > longHistory
+	return w.renewing || info.GetContinueAsNewSuggested() || info.GetCurrentHistorySize() > longHistory
 }
 
 // mayLeave reports whether the incident could go on in a new run here. Events that are not in the store yet go along,
@@ -222,14 +188,7 @@ func (w *incidentWorkflow) isLong(ctx workflow.Context) bool {
 // that brought signals is never the last one: when another signal comes meanwhile, Temporal drops the last task with
 // all that it did, and under steady signals nothing would ever be done.
 func (w *incidentWorkflow) mayLeave(ctx workflow.Context) bool {
-	if !w.bounded {
-		return w.isQuiet(ctx)
-	}
-	carried := batchBytes
-	if w.gated {
-		carried = mostCarried
-	}
-	return w.recording.bytes() <= carried && w.isAtRest(ctx) && !w.heard.Equal(workflow.Now(ctx))
+	return w.recording.bytes() <= mostCarried && w.isAtRest(ctx) && !w.heard.Equal(workflow.Now(ctx))
 }
 
 // isAtRest reports whether no handler is at work and no signal is unread.
@@ -252,7 +211,7 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 	w.addPending(e)
 	switch d := e.Data.(type) {
 	case *incident.AcknowledgedBy:
-		if !d.ReadOnly || !w.receipts {
+		if !d.ReadOnly {
 			w.endTask(ctx, incident.TaskNobodyReached, "")
 		}
 	case *incident.TaskDone:
@@ -275,11 +234,7 @@ func (w *incidentWorkflow) applyEvent(ctx workflow.Context, e incident.Event) er
 // closeIfReady closes the incident once the client asked for closure and every guard holds. The event is the client's.
 func (w *incidentWorkflow) closeIfReady(ctx workflow.Context) error {
 	i := w.state.Incident
-	ready := i.ReadyToClose
-	if !w.anew {
-		ready = i.ReadyToCloseAsBefore
-	}
-	if ready() != nil || !w.areReleasedLookedAt(ctx) {
+	if i.ReadyToClose() != nil || !w.areReleasedLookedAt(ctx) {
 		return nil
 	}
 	by := i.Closure.By

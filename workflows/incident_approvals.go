@@ -160,7 +160,7 @@ func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval stri
 		return
 	}
 	if workflow.Await(ctx, func() bool { return w.openApproval(approval) == nil }) == nil {
-		if w.approving.endsItself[approval] && hasChange(ctx, changeRoundsEndThemselves) {
+		if w.approving.endsItself[approval] {
 			return
 		}
 		// The signal fails when the round is over, which needs no stop.
@@ -180,11 +180,9 @@ func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval str
 		return false
 	}
 	calls := i.CallsAbout(*e, w.state.Policy, p.Calls)
-	if len(p.Calls) == 0 || w.persons && len(calls.Calls) == 0 {
-		if w.confirmed {
-			w.openTask(ctx, incident.TaskNoApprover, approval, "nobody can be called who may give approval "+approval+
-				" on the phone; responders and admins of the client can give it over the API")
-		}
+	if len(p.Calls) == 0 || len(calls.Calls) == 0 {
+		w.openTask(ctx, incident.TaskNoApprover, approval, "nobody can be called who may give approval "+approval+
+			" on the phone; responders and admins of the client can give it over the API")
 		return false
 	}
 	w.endTask(ctx, incident.TaskNoApprover, approval)
@@ -198,7 +196,7 @@ func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval str
 
 // askedBy returns who asked for what is to be approved on an endpoint. nil: the answer of every contact counts.
 func (w *incidentWorkflow) askedBy(e *incident.Endpoint) *models.Actor {
-	if !w.confirmed || e == nil {
+	if e == nil {
 		return nil
 	}
 	by := e.RequestedBy
@@ -217,7 +215,7 @@ func personsFor(e *incident.Endpoint) int {
 func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.PhoneConsent) {
 	e := w.openApproval(c.Approval)
 	var voided []models.Actor
-	if e != nil && !c.Ended && w.backed {
+	if e != nil && !c.Ended {
 		key := notify.KeyDeny
 		if c.Granted {
 			key = notify.KeyAcknowledge
@@ -245,7 +243,7 @@ func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.Pho
 	default:
 		w.answerApproval(ctx, c, (*incident.Deny)(nil).Name(), &incident.ApprovalDenied{Approval: c.Approval, Person: c.Person, Via: "voice"})
 	}
-	if w.acts && e != nil && !c.Ended { // whoever answers has heard of the incident
+	if e != nil && !c.Ended { // whoever answers has heard of the incident
 		w.recordAcknowledgement(ctx, c.Contact, "voice", "answer about approval "+c.Approval)
 	}
 }
@@ -254,7 +252,7 @@ func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.Pho
 func (w *incidentWorkflow) answerApproval(ctx workflow.Context, c notify.PhoneConsent, command string, answer incident.EventData) {
 	by := models.ContactActor(c.Contact)
 	err := w.emit(ctx, by, answer)
-	if err == nil || !w.persons {
+	if err == nil {
 		w.logIfRefused(ctx, err)
 		return
 	}

@@ -113,7 +113,7 @@ func (w *incidentWorkflow) startChild(ctx workflow.Context, id, summary, kind st
 	})
 	err := workflow.ExecuteChildWorkflow(ctx, kind, arg).GetChildWorkflowExecution().Get(ctx, nil)
 	var taken *temporal.ChildWorkflowExecutionAlreadyStartedError
-	for n := 1; n < startTries && errors.As(err, &taken) && hasChange(ctx, changeTakenIDsTriedAgain); n++ {
+	for n := 1; n < startTries && errors.As(err, &taken); n++ {
 		if pause(ctx, startAgainAfter, "the id of a child is taken; start it again") != nil {
 			break
 		}
@@ -141,7 +141,7 @@ func (w *incidentWorkflow) awaitRound(ctx workflow.Context) error {
 			return err
 		}
 	}
-	if !ended() && w.calling.endsItself == round && hasChange(ctx, changeRoundsEndThemselves) {
+	if !ended() && w.calling.endsItself == round {
 		if _, err := awaitFor(ctx, stopWithin, "call round ends", ended); err != nil {
 			return err
 		}
@@ -219,7 +219,7 @@ func (w *incidentWorkflow) handleRoundEnded(ctx workflow.Context, r notify.CallR
 		return
 	}
 	known := w.state.Incident.Acknowledged != nil && w.state.Incident.Acknowledged.By == models.ContactActor(r.Contact)
-	if r.Acknowledged && !(w.backed && known) { // also when we had given the round up for lost
+	if r.Acknowledged && !known { // also when we had given the round up for lost
 		if ok, _ := w.isBacked(ctx, statement{r.Contact, notify.KeyAcknowledge, ""}); ok {
 			w.recordAcknowledgement(ctx, r.Contact, "voice", keyPress1)
 		} else {

@@ -57,35 +57,24 @@ func (w *incidentWorkflow) validateCommand(ctx workflow.Context, name string, r 
 	if err != nil || w.isBehind(r.Recorded) {
 		return err
 	}
-	if _, is := c.(*incident.Comment); is && w.bounded && w.isLong(ctx) && w.recording.bytes() > batchBytes {
+	if _, is := c.(*incident.Comment); is && w.isLong(ctx) && w.recording.bytes() > batchBytes {
 		return models.Errorf(models.TooMany, "the incident gets more than it can record; try again in a moment")
 	}
-	if w.voids { // nobody knows yet which of them count
-		r.Voided = incident.AgreedBefore(c, w.state.Incident)
-	}
+	r.Voided = incident.AgreedBefore(c, w.state.Incident) // nobody knows yet which of them count
 	_, err = w.decideEvents(ctx, c, r)
 	return err
 }
 
 // decideEvents returns the events that a command causes now, or why it is rejected.
 func (w *incidentWorkflow) decideEvents(ctx workflow.Context, c incident.Command, r incident.CommandRequest) ([]incident.Event, error) {
-	r.AsBefore = !w.anew
-	if !w.bounded {
-		return w.state.Incident.Decide(c, r.CommandContext, workflow.Now(ctx))
-	}
-	if w.counted {
-		if err := incident.CheckWaiting(w.waitingMessages(), c); err != nil {
-			return nil, err
-		}
+	if err := incident.CheckWaiting(w.waitingMessages(), c); err != nil {
+		return nil, err
 	}
 	return w.room.Decide(w.state.Incident, c, r.CommandContext, workflow.Now(ctx))
 }
 
 // executeCommand carries out a command, or returns why it is rejected. A repeat gets the first answer.
 func (w *incidentWorkflow) executeCommand(ctx workflow.Context, name string, r incident.CommandRequest) (incident.CommandResult, error) {
-	if !w.says {
-		return w.judgeCommand(ctx, name, w.fingerprinted(name, r))
-	}
 	if err := checkSaid(name, r); err != nil {
 		w.recordUnsaid(ctx, name, r, err)
 		return incident.CommandResult{}, rejection(err)
@@ -116,10 +105,8 @@ func (w *incidentWorkflow) judgeCommand(ctx workflow.Context, name string, r inc
 	switch known, err := w.recallResult(ctx, r.RequestID); {
 	case err != nil:
 		return incident.CommandResult{}, err
-	case known != nil && w.recalls:
-		return w.repeatResult(ctx, name, r, *known)
 	case known != nil:
-		return *known, nil
+		return w.repeatResult(ctx, name, r, *known)
 	}
 	voided, err := w.requireDecision(ctx, c, r)
 	if err != nil {
@@ -134,10 +121,7 @@ func (w *incidentWorkflow) judgeCommand(ctx workflow.Context, name string, r inc
 		return incident.CommandResult{}, err
 	}
 	if known := w.resultOf(r.RequestID); known != nil { // the same request came another way meanwhile
-		if w.recalls {
-			return w.repeatResult(ctx, name, r, *known)
-		}
-		return *known, nil
+		return w.repeatResult(ctx, name, r, *known)
 	}
 	w.acceptsUntil(ctx, c)
 	events, err := w.decideEvents(ctx, c, r)
@@ -145,7 +129,7 @@ func (w *incidentWorkflow) judgeCommand(ctx workflow.Context, name string, r inc
 		return incident.CommandResult{}, rejection(err)
 	}
 	for _, e := range events {
-		if d, is := e.Data.(*incident.AcknowledgedBy); is && w.acts {
+		if d, is := e.Data.(*incident.AcknowledgedBy); is {
 			d.ReadOnly = r.Actor.Role == models.RoleViewer
 		}
 	}
@@ -156,7 +140,7 @@ func (w *incidentWorkflow) judgeCommand(ctx workflow.Context, name string, r inc
 		}
 	}
 	isCurrent := r.Recorded == 0 || r.Recorded >= w.state.Incident.AlarmSeq // its sender knew what is to be acknowledged
-	if d := w.state.Incident.AcknowledgedWith(c, r.CommandContext); d != nil && isCurrent && w.acts {
+	if d := w.state.Incident.AcknowledgedWith(c, r.CommandContext); d != nil && isCurrent {
 		w.logIfRefused(ctx, w.emit(ctx, r.Actor, d))
 	}
 	result.LastSeq = w.state.Incident.Seq
@@ -174,7 +158,7 @@ func (w *incidentWorkflow) recallResult(ctx workflow.Context, request string) (*
 			accepted++
 		}
 	}
-	if !w.bounded || accepted < resultsKept {
+	if accepted < resultsKept {
 		return nil, nil
 	}
 	return findCommand(ctx, commandInput{ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: request})
@@ -192,24 +176,18 @@ func (w *incidentWorkflow) repeatResult(ctx workflow.Context, name string, r inc
 // command with these fields, not refused since, not from before what it answers when the look-up is done, and no second
 // consent of one person. It returns whose earlier consents to the same count no more.
 func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Command, r incident.CommandRequest) (voided []models.Actor, err error) {
-	if !incident.IsDecision(r.Actor.Side) || !w.backed && !incident.ClosesRisk(c) {
+	if !incident.IsDecision(r.Actor.Side) {
 		return nil, nil
-	}
-	answers := func() int {
-		if _, is := c.(*incident.ConfirmClosure); is && !w.confirming {
-			return 0
-		}
-		return incident.Answers(c, w.state.Incident)
 	}
 	in := decisionInput{
 		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, RequestID: r.RequestID, Command: c.Name(), UserID: r.Actor.ID,
 		Role: r.Actor.Role, Person: r.Person, Via: r.Via, Fingerprint: incident.Fingerprint(c.Name(), r.Body),
 	}
 	in.AgreedBefore = w.agreedBefore(c)
-	found, err := findDecision(ctx, in, w.backed)
+	found, err := findDecision(ctx, in)
 	for err == nil && !slices.Equal(in.Givers, w.agreedBefore(c).Givers) { // somebody agreed meanwhile
 		in.AgreedBefore = w.agreedBefore(c)
-		found, err = findDecision(ctx, in, w.backed)
+		found, err = findDecision(ctx, in)
 	}
 	switch {
 	case err != nil:
@@ -218,12 +196,10 @@ func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Comm
 		return nil, senderMayNotAct()
 	case !found.Backed:
 		return nil, models.Errorf(models.Forbidden, "no decision of the client stands behind this")
-	case found.AreOne && w.invited:
+	case found.AreOne:
 		return nil, incident.CountsAsOne()
-	case w.backed && !found.Old && found.Seq < answers():
+	case !found.Old && found.Seq < incident.Answers(c, w.state.Incident):
 		return nil, models.Errorf(models.Conflict, "the incident has changed since this was decided; look again and decide anew")
-	case !w.voids:
-		return nil, nil
 	}
 	return found.Voided, nil
 }
@@ -231,7 +207,7 @@ func (w *incidentWorkflow) requireDecision(ctx workflow.Context, c incident.Comm
 // agreedBefore returns who has agreed already to what a command approves.
 func (w *incidentWorkflow) agreedBefore(c incident.Command) agreedBefore {
 	approve, is := c.(*incident.Approve)
-	if !is || !w.invited {
+	if !is {
 		return agreedBefore{}
 	}
 	return agreedBefore{Givers: incident.AgreedBefore(c, w.state.Incident), AskedBy: w.askedBy(w.openApproval(approve.Approval))}
@@ -241,7 +217,7 @@ func (w *incidentWorkflow) agreedBefore(c incident.Command) agreedBefore {
 // know is left to the other rules: people give commands by hand.
 func (w *incidentWorkflow) requireSender(ctx workflow.Context, r incident.CommandRequest) error {
 	user, err := uuid.Parse(r.Actor.ID)
-	if err != nil || !w.senders || r.Actor.Side != models.SideSOC {
+	if err != nil || r.Actor.Side != models.SideSOC {
 		return nil
 	}
 	lost, err := mayNotAct(ctx, senderInput{ClientID: w.state.Incident.ClientID, UserID: user, Role: r.Actor.Role})
@@ -258,23 +234,15 @@ func senderMayNotAct() error {
 // rejectUnbacked records a command that nothing of the client stands behind, however it came: its sender may be anybody.
 func (w *incidentWorkflow) rejectUnbacked(ctx workflow.Context, name string, r incident.CommandRequest, why error) error {
 	err := rejection(why)
-	if w.backed && incident.IsDecision(r.Actor.Side) && typeOf(err) != "" {
+	if incident.IsDecision(r.Actor.Side) && typeOf(err) != "" {
 		w.recordRejection(ctx, name, r, err)
 	}
 	return err
 }
 
-// fingerprinted returns a command with its own fingerprint, whatever its sender says it is. See changeRequestsSayWhat.
-func (w *incidentWorkflow) fingerprinted(name string, r incident.CommandRequest) incident.CommandRequest {
-	if w.backed && !w.says {
-		r.Fingerprint = incident.Fingerprint(name, r.Body)
-	}
-	return r
-}
-
 // checkRepeat returns why a command is no repeat of the one that was accepted under its request id.
 func (w *incidentWorkflow) checkRepeat(name string, r incident.CommandRequest, known incident.CommandResult) error {
-	if w.backed && known.Fingerprint != "" && known.Fingerprint != incident.Fingerprint(name, r.Body) {
+	if known.Fingerprint != "" && known.Fingerprint != incident.Fingerprint(name, r.Body) {
 		return models.InvalidField("/request_id", "was already used for another request")
 	}
 	return nil

@@ -73,9 +73,6 @@ func (w *incidentWorkflow) containEndpoints(ctx workflow.Context) {
 
 // serialNumber returns a number that grows with time, also over a reset of the workflow.
 func (w *incidentWorkflow) serialNumber(ctx workflow.Context) int {
-	if !w.gated {
-		return w.state.Incident.Seq
-	}
 	return int(workflow.Now(ctx).UnixMilli())
 }
 
@@ -121,7 +118,7 @@ func (w *incidentWorkflow) signalEndpoint(ctx workflow.Context, e incident.Endpo
 		Permitted:  e.PermittedBefore(),
 		ActionSent: e.Permitted != "",
 	})
-	if !started && w.counted { // somebody else has started it, from an older state
+	if !started { // somebody else has started it, from an older state
 		if err := workflow.SignalExternalWorkflow(ctx, id, "", models.SignalDesiredState, desired).Get(ctx, nil); err != nil {
 			workflow.GetLogger(ctx).Warn("endpoint workflow does not hear", "id", id, "error", err)
 		}
@@ -199,7 +196,7 @@ func (w *incidentWorkflow) areReleasedLookedAt(ctx workflow.Context) bool {
 	all := true
 	for _, e := range w.state.Incident.Endpoints {
 		released := e.Permitted == models.DesiredReleased && len(e.HeldBy) == 0 && e.Kept == nil
-		if !released || !hasChange(ctx, changeLookBeforeClosure) {
+		if !released {
 			continue
 		}
 		if w.state.Looks == nil {
@@ -215,7 +212,7 @@ func (w *incidentWorkflow) areReleasedLookedAt(ctx workflow.Context) bool {
 
 // startManaging keeps the workflow of an incident that is over at work for its devices.
 func (w *incidentWorkflow) startManaging(ctx workflow.Context) {
-	w.state.Managing = len(w.state.Incident.Endpoints) > 0 && hasChange(ctx, changeKeepManaging)
+	w.state.Managing = len(w.state.Incident.Endpoints) > 0
 }
 
 // isManaging reports whether a device of the incident still needs its workflow, though the incident is over: it is

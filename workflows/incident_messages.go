@@ -34,7 +34,7 @@ type messaging struct {
 func (w *incidentWorkflow) messageContacts(ctx workflow.Context) {
 	w.messaging.turns = workflow.NewSemaphore(ctx, sendingAtOnce)
 	for _, n := range w.state.Notifications {
-		w.messaging.carried[n] = w.counted
+		w.messaging.carried[n] = true
 	}
 	for workflow.Await(ctx, func() bool { return w.nextNotification() >= 0 }) == nil {
 		n := w.state.Notifications[w.nextNotification()]
@@ -94,11 +94,9 @@ func (w *incidentWorkflow) expandRecipients(ctx workflow.Context, all notify.Not
 func (w *incidentWorkflow) plan(ctx workflow.Context, in planInput) (notify.Plan, error) {
 	i := w.state.Incident
 	in.ClientID, in.Reference, in.Severity = i.ClientID, i.Reference, i.PublishedSeverity
-	if in.KeepTold = w.keepsTold; in.KeepTold {
-		for _, n := range w.state.Notifications {
-			if n.Contact != uuid.Nil && !slices.Contains(in.AlsoTold, n.Contact) {
-				in.AlsoTold = append(in.AlsoTold, n.Contact)
-			}
+	for _, n := range w.state.Notifications {
+		if n.Contact != uuid.Nil && !slices.Contains(in.AlsoTold, n.Contact) {
+			in.AlsoTold = append(in.AlsoTold, n.Contact)
 		}
 	}
 	return planRecipients(ctx, in)
@@ -128,10 +126,9 @@ type delivery struct {
 // replaces it. A task shows every obstacle.
 func (w *incidentWorkflow) deliver(ctx workflow.Context, n notify.Notification) {
 	i := w.state.Incident
-	d := delivery{notification: n, input: messageInput{ClientID: i.ClientID, Reference: i.Reference, Notification: n, After: i.Seq, Exercise: i.Exercise}}
-	if w.gated {
-		d.input.After = w.recording.recorded
-	}
+	d := delivery{notification: n, input: messageInput{
+		ClientID: i.ClientID, Reference: i.Reference, Notification: n, After: w.recording.recorded, Exercise: i.Exercise,
+	}}
 	d.key = d.input.Effect().Key
 	if w.waitUntilDue(ctx, d) != nil {
 		return
@@ -168,9 +165,7 @@ func (w *incidentWorkflow) isUnwanted(d delivery) bool {
 
 // waitUntilDue waits for the hours of the contact, and takes back older messages to them that newer ones replace.
 func (w *incidentWorkflow) waitUntilDue(ctx workflow.Context, d delivery) error {
-	if w.counted {
-		w.dropSuperseded(ctx, d.notification)
-	}
+	w.dropSuperseded(ctx, d.notification)
 	unwanted := func() bool { return w.isUnwanted(d) }
 	if _, err := awaitUntil(ctx, d.notification.At, "wait for the contact's hours", unwanted); err != nil {
 		return err
@@ -192,7 +187,7 @@ func (w *incidentWorkflow) attempt(ctx workflow.Context, d delivery) (refused st
 	if n.Channel == models.ChannelSMS {
 		return "", sendText(ctx, summary, patience, d.input)
 	}
-	return sendMail(ctx, summary, patience, d.input, w.refusals)
+	return sendMail(ctx, summary, patience, d.input)
 }
 
 // aboutMailer is what a task is about that shows a mailer which refuses our settings.
@@ -202,7 +197,7 @@ const aboutMailer = "mailer"
 // the first mail while none does.
 func (w *incidentWorkflow) showRefusal(ctx workflow.Context, by models.Channel, refused string) {
 	switch {
-	case !w.refusals || by != models.ChannelEmail:
+	case by != models.ChannelEmail:
 	case refused == "":
 		w.endTask(ctx, incident.TaskConfig, aboutMailer)
 	default:
@@ -224,18 +219,12 @@ func (w *incidentWorkflow) afterFailure(ctx workflow.Context, d delivery, failur
 		w.sendFallback(ctx, d.notification, d.key, "rejected")
 		w.dropNotification(ctx, d.notification)
 		return false
-	case class == models.Config && hasChange(ctx, changeSettingsRetried):
+	case class == models.Config:
 		w.openTask(ctx, incident.TaskConfig, channel, channel+": "+failureText(failure))
 		err = w.awaitChannel(ctx, d, incident.TaskConfig, againAfter(w.state.Policy, failure))
-	case class == models.Config:
-		w.openTask(ctx, incident.TaskConfig, d.key, channel+": "+failureText(failure))
-		err = workflow.Await(ctx, func() bool { return unwanted() || w.state.Incident.OpenTask(incident.TaskConfig, d.key) == nil })
-	case w.counted:
+	default:
 		w.openTask(ctx, incident.TaskVendorDown, channel, channel+": "+failureText(failure))
 		err = w.awaitChannel(ctx, d, incident.TaskVendorDown, againAfter(w.state.Policy, failure))
-	default:
-		w.openTask(ctx, incident.TaskVendorDown, d.key, channel+": "+failureText(failure))
-		_, err = awaitFor(ctx, againAfter(w.state.Policy, failure), "the vendor is down; try again", unwanted)
 	}
 	return err == nil
 }
@@ -280,7 +269,7 @@ func (w *incidentWorkflow) awaitChannel(ctx workflow.Context, d delivery, kind i
 func (w *incidentWorkflow) dropSuperseded(ctx workflow.Context, to notify.Notification) {
 	var all []notify.Notification
 	for _, n := range w.state.Notifications {
-		if n.Contact == to.Contact && (w.counted || !n.At.After(workflow.Now(ctx))) {
+		if n.Contact == to.Contact {
 			all = append(all, n)
 		}
 	}
@@ -293,9 +282,6 @@ func (w *incidentWorkflow) dropSuperseded(ctx workflow.Context, to notify.Notifi
 
 // replaces reports whether a newer message replaces an older one that does not go out before it.
 func (w *incidentWorkflow) replaces(ctx workflow.Context, n, old notify.Notification) bool {
-	if !w.counted && slices.Contains([]notify.Purpose{notify.PurposeApproval, notify.PurposeLease, notify.PurposeStillPresent}, n.Purpose) {
-		return false
-	}
 	isLater := n.At.After(workflow.Now(ctx)) && n.At.After(old.At)
 	return n.Replaces(old) && !isLater
 }
@@ -329,7 +315,7 @@ func (w *incidentWorkflow) recordHandedOver(ctx workflow.Context, d delivery) {
 func (w *incidentWorkflow) dropNotification(ctx workflow.Context, n notify.Notification) {
 	w.state.Notifications = slices.DeleteFunc(w.state.Notifications, func(x notify.Notification) bool { return x == n })
 	delete(w.messaging.sending, n)
-	if w.counted && !slices.ContainsFunc(w.state.Notifications, func(x notify.Notification) bool { return x.Channel == n.Channel }) {
+	if !slices.ContainsFunc(w.state.Notifications, func(x notify.Notification) bool { return x.Channel == n.Channel }) {
 		w.endTask(ctx, incident.TaskVendorDown, string(n.Channel))
 		w.endTask(ctx, incident.TaskConfig, string(n.Channel))
 	}

@@ -71,13 +71,6 @@ func (w *incidentWorkflow) addPending(e incident.Event) {
 	for _, n := range p.notifications {
 		w.messaging.waited[n] = w.waitingReminders(n)
 	}
-	switch {
-	case w.gated:
-	case w.recording.rebasing: // they went out when the event was first applied
-		p.notifications = nil
-	default:
-		w.release(&p)
-	}
 	w.recording.pending = append(w.recording.pending, p)
 }
 
@@ -92,7 +85,7 @@ func (w *incidentWorkflow) release(p *pendingEvent) {
 // mayFollow reports whether what follows from an event may leave the incident: the store has it, or refuses it, which
 // the operator is told of.
 func (w *incidentWorkflow) mayFollow(seq int) bool {
-	return !w.gated || seq <= w.recording.recorded || w.recording.refused
+	return seq <= w.recording.recorded || w.recording.refused
 }
 
 // nextBatch returns the pending events that go to the store together, and the commands that are complete with them.
@@ -100,7 +93,7 @@ func (w *incidentWorkflow) nextBatch() recordInput {
 	r := &w.recording
 	count, sum := 0, 0
 	for _, e := range r.pending {
-		if sum += e.size; w.bounded && count > 0 && (sum > batchBytes || count == batchEvents) {
+		if sum += e.size; count > 0 && (sum > batchBytes || count == batchEvents) {
 			break
 		}
 		count++
@@ -217,16 +210,10 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	}
 	w.state.FallbacksSent = union(w.state.FallbacksSent, stored.Unsent.FallbacksSent)
 	w.state.PendingCalls = union(w.state.PendingCalls, stored.Unsent.PendingCalls)
-	w.state.Looks = nil
-	toldAgain := hasChange(ctx, changeToldAgain)
-	if toldAgain {
-		w.state.Looks = map[string]incident.Look{}
-	}
+	w.state.Looks = map[string]incident.Look{}
 	for _, e := range stored.Incident.Endpoints { // its workflow may run: it is signalled before one is started
 		w.state.EndpointVersions[e.ID] = 1
-		if toldAgain { // what it told the run that was reset is lost
-			w.state.Looks[e.ID] = incident.Look{Number: w.serialNumber(ctx)}
-		}
+		w.state.Looks[e.ID] = incident.Look{Number: w.serialNumber(ctx)} // what it told the run that was reset is lost
 	}
 	if w.state.Incident.IsOver() {
 		w.startManaging(ctx)
@@ -282,7 +269,7 @@ func (w *incidentWorkflow) redo(ctx workflow.Context, c incident.CommandResult, 
 	for _, e := range made {
 		if err := trial.Apply(trial.Rebased(e)); err != nil {
 			rejected := w.rejected(c, sent, rejection(err))
-			rejected.Shown = w.says
+			rejected.Shown = true
 			w.rememberResult(rejected)
 			w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.CommandRejected{
 				Command: c.Command, Reason: failureText(rejection(err)), RequestID: c.RequestID, By: made[0].Actor}))

@@ -60,9 +60,6 @@ func isJudgement(err error) bool {
 // validateRepeat reports whether a command is carried out without a further look, because it was accepted before, or
 // because its rejection is to be recorded; or it returns why it was rejected before.
 func (w *incidentWorkflow) validateRepeat(name string, r incident.CommandRequest) (known bool, err error) {
-	if !w.says {
-		return w.resultOf(r.RequestID) != nil, nil
-	}
 	if err := checkSaid(name, r); err != nil {
 		if w.isUnsaidKnown(name, r.RequestID) || w.recording.refused {
 			return false, err
@@ -113,10 +110,8 @@ func (w *incidentWorkflow) rejected(c incident.CommandResult, recorded int, why 
 	result := incident.RememberedResult{
 		CommandResult: incident.CommandResult{RequestID: c.RequestID, Command: c.Command, Fingerprint: c.Fingerprint}, Rejected: true,
 	}
-	if w.says {
-		result.Recorded, result.Kind, result.Reason = recorded, models.Conflict, failureText(why)
-	}
-	if w.says && isJudgement(why) {
+	result.Recorded, result.Kind, result.Reason = recorded, models.Conflict, failureText(why)
+	if isJudgement(why) {
 		result.Kind = models.Kind(typeOf(why))
 	}
 	return result
@@ -126,15 +121,6 @@ func (w *incidentWorkflow) rejected(c incident.CommandResult, recorded int, why 
 // signal. A repeat of the same request is recorded once.
 func (w *incidentWorkflow) recordRejection(ctx workflow.Context, name string, r incident.CommandRequest, why error) {
 	rejected := &incident.CommandRejected{Command: name, Reason: failureText(why), RequestID: r.RequestID, By: r.Actor}
-	if !w.says {
-		result := w.rejected(incident.CommandResult{RequestID: r.RequestID, Command: name, Fingerprint: w.fingerprinted(name, r).Fingerprint}, 0, why)
-		if r.RequestID != "" && slices.Contains(w.state.Results, result) {
-			return
-		}
-		w.rememberResult(result)
-		w.logIfRefused(ctx, w.emit(ctx, models.System(), rejected))
-		return
-	}
 	if checkSaid(name, r) != nil { // recorded already
 		return
 	}

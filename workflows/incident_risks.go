@@ -56,12 +56,12 @@ func (w *incidentWorkflow) askAboutRisk(ctx workflow.Context, risk incident.Acce
 
 // hasExpiredRisk reports whether the incident must stay at work because of an accepted risk.
 func (w *incidentWorkflow) hasExpiredRisk(ctx workflow.Context) bool {
-	return w.asksRisks && w.state.Incident.HasExpiredRisk(workflow.Now(ctx))
+	return w.state.Incident.HasExpiredRisk(workflow.Now(ctx))
 }
 
 // acceptsUntil gives a confirmation of before such had an expiry date the longest one that a risk may be accepted for.
 func (w *incidentWorkflow) acceptsUntil(ctx workflow.Context, c incident.Command) {
-	if confirmed, is := c.(*incident.ConfirmClosure); is && w.asksRisks && confirmed.ExpiresAt.IsZero() {
+	if confirmed, is := c.(*incident.ConfirmClosure); is && confirmed.ExpiresAt.IsZero() {
 		confirmed.ExpiresAt = workflow.Now(ctx).Add(incident.MaxRiskAcceptance).UTC()
 	}
 }

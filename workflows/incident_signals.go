@@ -22,10 +22,8 @@ func (w *incidentWorkflow) registerSignals(ctx workflow.Context) {
 	receiveFacts(ctx, w, models.SignalTextReply, w.handleTextReply)
 	receiveFacts(ctx, w, models.SignalPhoneConsent, w.handlePhoneConsent)
 	receiveFacts(ctx, w, models.SignalRefused, w.handleRefused)
-	if w.listens {
-		receiveFacts(ctx, w, models.SignalStoreAhead, w.handleStoreAhead)
-		receiveFacts(ctx, w, models.SignalEndpointAnew, w.handleEndpointAnew)
-	}
+	receiveFacts(ctx, w, models.SignalStoreAhead, w.handleStoreAhead)
+	receiveFacts(ctx, w, models.SignalEndpointAnew, w.handleEndpointAnew)
 	w.addInbox(ctx, models.SignalRenew, func(ctx workflow.Context, c workflow.ReceiveChannel) {
 		if w.receive(ctx, c, models.SignalRenew, nil) {
 			w.renewing = true
@@ -48,10 +46,6 @@ func receiveFacts[T any](ctx workflow.Context, w *incidentWorkflow, name string,
 // receive takes the next message of a signal, and reports whether it is to be believed. One that is not is recorded as
 // rejected: somebody else sent it.
 func (w *incidentWorkflow) receive(ctx workflow.Context, c workflow.ReceiveChannel, name string, to any) bool {
-	if !w.sees {
-		c.Receive(ctx, to)
-		return true
-	}
 	if receive(ctx, c, to) != nil {
 		w.handleRefused(ctx, models.RefusedSignal{Signal: name})
 		return false
@@ -127,7 +121,7 @@ func (w *incidentWorkflow) attendInboxes(ctx workflow.Context) {
 			for workflow.Await(ctx, b.hasMessage) == nil {
 				b.handleNext(ctx, b.messages)
 				w.heard = workflow.Now(ctx)
-				if w.bounded && yield(ctx) != nil {
+				if yield(ctx) != nil {
 					return
 				}
 			}
@@ -137,16 +131,8 @@ func (w *incidentWorkflow) attendInboxes(ctx workflow.Context) {
 
 // awaitMessage waits for a message in one of some inboxes, and returns which.
 func (w *incidentWorkflow) awaitMessage(ctx workflow.Context, in []inbox) (n int, err error) {
-	if w.gated {
-		err = workflow.Await(ctx, func() bool { return slices.ContainsFunc(in, inbox.hasMessage) })
-		return slices.IndexFunc(in, inbox.hasMessage), err
-	}
-	first := workflow.NewSelector(ctx)
-	for i, b := range in {
-		first.AddReceive(b.messages, func(workflow.ReceiveChannel, bool) { n = i })
-	}
-	first.Select(ctx)
-	return n, nil
+	err = workflow.Await(ctx, func() bool { return slices.ContainsFunc(in, inbox.hasMessage) })
+	return slices.IndexFunc(in, inbox.hasMessage), err
 }
 
 // handleKeyPress takes the key press of a human on the phone. It comes here when the round that placed the call is
@@ -157,10 +143,7 @@ func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPres
 		return
 	}
 	approval, _ := notify.ApprovalOf(k.Effect, w.state.Incident.Reference)
-	if !w.backed && k.Digit != notify.KeyAcknowledge {
-		return
-	}
-	if ok, _ := w.isBacked(ctx, statement{k.Contact, k.Digit, approval}); !ok || k.Digit != notify.KeyAcknowledge || w.backed && approval != "" {
+	if ok, _ := w.isBacked(ctx, statement{k.Contact, k.Digit, approval}); !ok || k.Digit != notify.KeyAcknowledge || approval != "" {
 		return
 	}
 	w.recordAcknowledgement(ctx, k.Contact, "voice", keyPress1)
@@ -172,9 +155,6 @@ func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPres
 
 // handleHeard takes the word that a human heard in a call about an approval which incident it is about.
 func (w *incidentWorkflow) handleHeard(ctx workflow.Context, k notify.KeyPress) {
-	if !w.confirmed {
-		return
-	}
 	if ok, _ := w.isBacked(ctx, statement{k.Contact, notify.KeyHeard, ""}); ok {
 		w.recordAcknowledgement(ctx, k.Contact, "voice", "key press 1 in a call about an approval")
 	}

@@ -18,12 +18,8 @@ type statement struct {
 
 // isBacked reports whether the contact's own row stands behind a statement, and what the store knows of it. A
 // statement without one is recorded as rejected: somebody else sent it. So is one from before the question that it
-// answers was put, and the approval of a contact who may not approve. A run from before statements were kept takes every
-// one.
+// answers was put, and the approval of a contact who may not approve.
 func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bool, found foundStatement) {
-	if !w.backed {
-		return true, found
-	}
 	w.unfinished++
 	w.lookingUp++
 	defer func() { w.unfinished--; w.lookingUp-- }()
@@ -32,7 +28,7 @@ func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bo
 	}
 	if e := w.openApproval(said.approval); e != nil {
 		in.AskedBy = w.askedBy(e)
-		if w.voids && said.key == notify.KeyAcknowledge {
+		if said.key == notify.KeyAcknowledge {
 			in.Givers = e.Approval.Givers()
 		}
 	}
@@ -41,18 +37,14 @@ func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bo
 	if e := w.openApproval(said.approval); e != nil {
 		answers, about = e.Approval.AskedSeq, e.Approval.Asked
 	}
-	isAnswer := found.Answers(answers, about)
-	if !w.exact { // every word counted while the store was behind
-		isAnswer = found.Known && (found.Seq >= answers || w.gated && answers > w.recording.recorded)
-	}
 	reason := "nothing that the contact said stands behind this"
 	switch {
 	case err != nil:
 		workflow.GetLogger(ctx).Error("a contact's statement cannot be looked up", "error", err)
 		return false, found
-	case found.Refused != "" && w.confirmed:
+	case found.Refused != "":
 		reason = found.Refused
-	case isAnswer:
+	case found.Answers(answers, about):
 		return true, found
 	case found.Known:
 		reason = "the contact said this before it was asked anew"

@@ -104,16 +104,3 @@ func TestARejectedRequestStaysRejectedUntilItsSenderAsksAgain(t *testing.T) {
 		})
 	}
 }
-
-// A run of before takes what its queue holds.
-func TestARunOfBeforeTakesARequestWithoutAFingerprint(t *testing.T) {
-	s := newStory(t)
-	s.isFromBefore()
-	old := s.request(models.RoleAnalyst, &incident.Expedite{})
-	old.Fingerprint = ""
-	s.signalAfter(time.Minute, old, "expedite")
-	s.closes(8 * time.Hour)
-	if i := s.run(models.SeverityMedium); i.Phase != incident.PhaseClosed || s.count("command_rejected") != 0 {
-		t.Errorf("phase %s, rejected because %q", i.Phase, s.reasons())
-	}
-}

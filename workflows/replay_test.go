@@ -36,7 +36,7 @@ func histories(t *testing.T) []string {
 func replay(t *testing.T, file string, incident any) error {
 	t.Helper()
 	r, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{
-		Interceptors: []interceptor.WorkerInterceptor{observability.Requests(workflows.NamesRequests)}, // as the product's workers
+		Interceptors: []interceptor.WorkerInterceptor{observability.Requests()}, // as the product's workers
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -206,9 +206,6 @@ func (s *story) world() {
 				return notify.Plan{}, err
 			}
 		}
-		if !in.KeepTold {
-			return s.directory.PlanByRule(in.Severity, in.At).Without(in.Waiting), nil
-		}
 		told := slices.Concat(in.AlsoTold, s.reached())
 		p := s.directory.Plan(in.Severity, in.At, told...).Without(in.Waiting)
 		if in.Approval {
@@ -274,11 +271,6 @@ func (s *story) world() {
 		defer s.mu.Unlock()
 		s.canceled = append(s.canceled, in)
 		return nil
-	})
-	s.env.OnActivity(records.HasDecision, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecisionInput) (bool, error) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.decided[in.RequestID], nil
 	})
 	s.env.OnActivity(records.FindDecision, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.DecisionInput) (activities.Decision, error) {
 		s.mu.Lock()
@@ -569,20 +561,6 @@ func (s *story) goesOnAfter(d time.Duration) {
 		s.env.SetContinueAsNewSuggested(true)
 		s.give(s.request(models.RoleResponder, &incident.Acknowledge{}), "acknowledge", nil) // it sees that when it is woken
 	}, d)
-}
-
-// isFromBefore lets the run go by what workflows did before the changes that came together.
-func (s *story) isFromBefore() {
-	asked := false
-	s.env.OnGetVersion("spoken-for", workflow.DefaultVersion, workflow.Version(3)).Return(func(string, workflow.Version, workflow.Version) workflow.Version {
-		asked = true
-		return workflow.DefaultVersion
-	})
-	s.t.Cleanup(func() {
-		if !asked {
-			s.t.Error("the run was not taken back to before the changes: they have another version by now")
-		}
-	})
 }
 
 // since is how long ago the incident was opened.

@@ -78,16 +78,3 @@ func TestWithoutAnyContactTheSOCIsTold(t *testing.T) {
 		t.Errorf("tasks %+v, want one because nobody can be told", i.Tasks)
 	}
 }
-
-// A run that was begun before goes on as it was.
-func TestARunOfBeforeTellsByRule(t *testing.T) {
-	s := fades(t)
-	s.isFromBefore()
-	for n := range s.directory.Contacts {
-		s.directory.Contacts[n].Severities = []models.Severity{models.SeverityHigh}
-	}
-	i := s.run(models.SeverityHigh)
-	if got := s.purposes(first); !slices.Equal(got, wholeStory[:1]) || i.OpenTask(incident.TaskNobodyToReach, "") == nil {
-		t.Errorf("mailed %v, tasks %+v", got, i.Tasks)
-	}
-}

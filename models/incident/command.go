@@ -31,7 +31,6 @@ type CommandContext struct {
 	Via       string         `json:"via"`              // "api", "portal", "order"
 	Person    string         `json:"person,omitempty"` // see PersonOf
 	Voided    []models.Actor `json:"-"`                // whose earlier consents count no more, see ApprovalGiven
-	AsBefore  bool           `json:"-"`                // the run is from before news made confirmations worthless, see Revised
 }
 
 // CommandRequest is a command on its way to a workflow: the argument of every Update and Signal from a person.

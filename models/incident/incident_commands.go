@@ -118,8 +118,8 @@ func (*Revise) roles() []models.Role { return socRoles }
 func (c *Revise) validate(time.Time) error {
 	return models.CheckText("/change", c.Change, models.MaxText, true)
 }
-func (c *Revise) events(_ Incident, ask CommandContext) []EventData {
-	return []EventData{&Revised{Change: c.Change, Material: c.Material, AsksAgain: c.Material && !ask.AsBefore}}
+func (c *Revise) events(Incident, CommandContext) []EventData {
+	return []EventData{&Revised{Change: c.Change, Material: c.Material, AsksAgain: c.Material}}
 }
 
 // Dismiss ends an investigation that found no threat.
@@ -221,8 +221,8 @@ func (*Verify) roles() []models.Role { return socRoles }
 func (c *Verify) validate(time.Time) error {
 	return models.CheckText("/note", c.Note, models.MaxText, true)
 }
-func (c *Verify) events(_ Incident, ask CommandContext) []EventData {
-	return []EventData{&Verified{Gone: c.Gone, Note: c.Note, AsksAgain: !c.Gone && !ask.AsBefore}}
+func (c *Verify) events(Incident, CommandContext) []EventData {
+	return []EventData{&Verified{Gone: c.Gone, Note: c.Note, AsksAgain: !c.Gone}}
 }
 
 // RequestClosure is the client's word that the incident is resolved, or that they accept its risk until a date.
@@ -264,7 +264,7 @@ func (c *ConfirmClosure) validate(at time.Time) error {
 }
 func (c *ConfirmClosure) events(i Incident, ask CommandContext) []EventData {
 	d := &ClosureConfirmed{Decision: ask.RequestID, Reason: c.Reason, ExpiresAt: c.ExpiresAt}
-	if was := i.Closure; was != nil && !ask.AsBefore {
+	if was := i.Closure; was != nil {
 		d.Request = was.Request
 		if !was.Confirmed && was.Decision != "" {
 			d.Request = &ClosureRequest{Decision: was.Decision, Outcome: was.Outcome, ExpiresAt: was.ExpiresAt}

@@ -50,8 +50,7 @@ func (d Directory) Plan(s models.Severity, at time.Time, told ...uuid.UUID) Plan
 	return d.plan(s, at, toTell, toCall)
 }
 
-// PlanByRule returns who is reached by the contacts' rules alone. The go-live check asks it, and so do runs from before
-// who was told stayed told.
+// PlanByRule returns who is reached by the contacts' rules alone. The go-live check asks it.
 func (d Directory) PlanByRule(s models.Severity, at time.Time) Plan {
 	return d.plan(s, at, byRule(s), byRule(s))
 }
@@ -126,11 +125,6 @@ func (p Plan) Without(waiting []Notification) Plan {
 func (d Directory) Callable(s models.Severity, at time.Time, told ...uuid.UUID) []Recipient {
 	toTell, _ := d.audience(s, told)
 	return d.callableOf(s, at, toTell)
-}
-
-// CallableByRule returns those of them whose rule matches. Runs from before who was told stayed told ask it.
-func (d Directory) CallableByRule(s models.Severity, at time.Time) []Recipient {
-	return d.callableOf(s, at, byRule(s))
 }
 
 func (d Directory) callableOf(s models.Severity, at time.Time, toCall func(models.Contact) bool) []Recipient {
