@@ -74,7 +74,10 @@ func (a *arena) measureFlood(ctx context.Context) (*Flood, error) {
 			stop := func() int64 { return 0 }
 			if turn.flood {
 				stop = startFlood(ctx, a.people[0], machine, refs[0])
-				time.Sleep(floodBegins)
+				select {
+				case <-ctx.Done():
+				case <-time.After(floodBegins):
+				}
 			}
 			err := workCalmly(ctx, a.people[1], refs[1], turn.into)
 			answers += stop()

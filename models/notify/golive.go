@@ -137,12 +137,12 @@ func (d Directory) turns() map[models.ClockTime]bool {
 // slotsWhere says of which quarters of an hour of a week something is true. It can change at the turns alone: it is asked
 // of those.
 func slotsWhere(turns map[models.ClockTime]bool, isTrue func(models.Day, models.ClockTime) bool) (is weekSlots) {
+	now := false
 	for n := range is {
 		if day, t := timeOfSlot(n); turns[t] {
-			is[n] = isTrue(day, t)
-		} else {
-			is[n] = is[n-1]
+			now = isTrue(day, t)
 		}
+		is[n] = now
 	}
 	return is
 }
