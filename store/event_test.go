@@ -99,6 +99,7 @@ func TestTamperingIsFound(t *testing.T) {
 		"the state changed":    {`update incidents set state = jsonb_set(state, '{severity}', '"low"') where reference = $1`, "event 5 "},
 		"a column changed":     {`update incidents set turn = 'client' where reference = $1`, "event 5 "},
 		"the head moved back":  {`update incidents set seq = 4 where reference = $1`, "event 5 "},
+		"the list changed":     {`update incidents set shown_title = 'x' where reference = $1`, "is shown something else"},
 		"chained anew, forged": {`update events set body = '{}', hash = sha256('{}') where incident = $1 and seq = 1`, "event 1 "},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -37,6 +37,8 @@ type incidentRow struct {
 	LastHash        []byte
 	State           document[incident.Incident]
 	Shown           *document[incident.Incident] `gorm:"->"` // as the client sees it, by a trigger; null before the first revision
+	ShownTitle      *string                      `gorm:"->"` // what the client's list shows of that
+	ShownSeverity   *string                      `gorm:"->"`
 	RequestID       string
 	Fingerprint     string
 	Running         bool
