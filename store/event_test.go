@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -116,6 +117,30 @@ func TestTamperingIsFound(t *testing.T) {
 				t.Errorf("got %v, want an error naming %q", err, c.want)
 			}
 		})
+	}
+}
+
+// A log that grows while it is verified is not altered.
+func TestALogThatGrowsIsWhole(t *testing.T) {
+	h := newHouse(t)
+	i := h.open(h.acme, "a long night")
+	ref := i.Reference
+	done := make(chan bool)
+	var all sync.WaitGroup
+	t.Cleanup(all.Wait)
+	all.Go(func() {
+		defer close(done)
+		for n := range 200 {
+			h.record(h.acme, &i, h.analyst.Actor(), &incident.Recommended{ID: fmt.Sprintf("r%d", n+1), Text: "t"})
+		}
+	})
+	for {
+		h.ok(h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error { return tx.VerifyEvents(ref) }))
+		select {
+		case <-done:
+			return
+		default:
+		}
 	}
 }
 
