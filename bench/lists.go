@@ -109,14 +109,13 @@ const (
 			case when r < 3 then 'investigating' when r < 12 then 'published' when r < 13 then 'closure_requested' when r < 50 then 'dismissed' else 'closed' end,
 			case when r < 8 then 'soc' when r < 13 then 'client' else 'none' end,
 			case when r < 5 then 'contained' when r < 6 then 'partial' when r < 7 then 'failed' when r < 300 then 'released' else 'none' end,
-			r % 100 = 99, false, case when said is null or r < 3 or r between 13 and 49 then 0 else 1 end, case when r < 6 then 1 else 0 end,
-			20, decode(repeat('00', 32), 'hex'), said, 'list ' || n, '', true, true, at, at, case when r < 3 or r between 13 and 49 then null else said end,
-			case when r < 3 or r between 13 and 49 then null else said -> 'assessment' ->> 'title' end,
-			case when r < 3 or r between 13 and 49 then null else said ->> 'severity' end
+			r % 100 = 99, false, case when shown is null then 0 else 1 end, case when r < 6 then 1 else 0 end,
+			20, decode(repeat('00', 32), 'hex'), said, 'list ' || n, '', true, true, at, at, shown, shown -> 'assessment' ->> 'title', shown ->> 'severity'
 		from (select n, abs(hashint4(n)) % 1000 as r, now() - (2000000 - n) * interval '1 minute' as at, jsonb_build_object(
 				'severity', (array['critical', 'high', 'medium', 'low'])[1 + n / 7 % 4],
 				'assessment', jsonb_build_object('title', 'Ransomware on file server ' || n, 'summary', repeat('It encrypts. ', 60))) as said
-			from generate_series($1::int, $2::int) n) x` + ofClients
+			from generate_series($1::int, $2::int) n) x
+			join lateral (select case when r < 3 or r between 13 and 49 then null else said end as shown) y on true` + ofClients
 
 	addAlerts = `insert into alerts (client_id, id, source, finding_id, title, detail, severity, techniques, indicators, hostnames, received_at, updated_at,
 			version, problem, incident)
