@@ -38,7 +38,7 @@ bench: setup build ## measure against bare Temporal; writes out/bench.json
 	bin/watchfire bench
 
 .PHONY: setup
-setup: ## install PostgreSQL's server when missing, download modules, build the Temporal server once
+setup: ## install PostgreSQL's server when missing, build the Temporal server once
 	@tools/setup.sh
 
 .PHONY: build

@@ -26,7 +26,7 @@ type Options struct {
 	Most     int           // most operations in a turn; 0 is no bound
 	Reach    []int         // critical incidents published at the same moment; 1 is one after the other
 	Contacts int           // of the client on whose mails the vendor reports all at once
-	Only     []string      // names of comparisons, "reach", "flood", "hooks"; empty is all
+	Only     []string      // names of comparisons, "reach", "flood", "hooks", "lists"; empty is all
 	Progress func(line string)
 }
 
@@ -57,8 +57,8 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 	if err := a.measureBursts(ctx, o, &r); err != nil {
 		return r, err
 	}
-	if len(r.Comparisons) == 0 && len(r.Reach) == 0 && r.Hooks == nil && r.Flood == nil {
-		return r, errors.New("nothing was measured: choose among the comparisons, reach, flood and hooks")
+	if len(r.Comparisons) == 0 && len(r.Reach) == 0 && r.Hooks == nil && r.Flood == nil && r.Lists == nil {
+		return r, errors.New("nothing was measured: choose among the comparisons, reach, flood, hooks and lists")
 	}
 	r.Incident = costsOfALife(r)
 	r.MemoryMB = a.processes.memory()
@@ -89,15 +89,22 @@ func (a *arena) measureBursts(ctx context.Context, o Options, r *Result) error {
 		r.Flood = done
 		o.Progress(fmt.Sprintf("flood: p99 of another client's reads %.1f times, of its commands %.1f times", done.Reads.Ratio, done.Commands.Ratio))
 	}
-	if !o.wants("hooks") {
+	if o.wants("hooks") {
+		done, err := a.measureHooks(ctx, o.Contacts)
+		if err != nil {
+			return fmt.Errorf("hooks: %w", err)
+		}
+		r.Hooks = done
+		o.Progress(fmt.Sprintf("hooks, %d contacts: %.0f reports per second", o.Contacts, done.PerSecond))
+	}
+	if !o.wants("lists") {
 		return nil
 	}
-	done, err := a.measureHooks(ctx, o.Contacts)
+	done, err := a.measureLists(ctx, o) // last, because of its rows
 	if err != nil {
-		return fmt.Errorf("hooks: %w", err)
+		return fmt.Errorf("lists: %w", err)
 	}
-	r.Hooks = done
-	o.Progress(fmt.Sprintf("hooks, %d contacts: %.0f reports per second", o.Contacts, done.PerSecond))
+	r.Lists = done
 	return nil
 }
 

@@ -40,6 +40,7 @@ const (
 	floodTurn        = 10 * time.Second      // how long each lasts
 	floodPause       = 20 * time.Millisecond // between two requests of the other client
 	floodAim         = 2.0                   // of the ratio
+	floodBegins      = time.Second           // until all of the flood is there: the load itself takes the processors until then
 )
 
 // measureFlood lets the other client's responder read and comment, one request at a time, in calm and in the flood of a
@@ -54,12 +55,12 @@ func (a *arena) measureFlood(ctx context.Context) (*Flood, error) {
 		}
 		refs[n] = ref
 	}
-	var made struct{ Token string }
+	var made struct{ Secret string }
 	engine := fmt.Sprintf("/clients/%d/service-tokens", a.people[0].client)
 	if err := a.people[0].admin.Post(ctx, engine, map[string]any{"name": "Flood " + a.run, "operations": []string{"receive-alert"}}, &made); err != nil {
 		return f, fmt.Errorf("prepare: %w", err)
 	}
-	machine := a.stack.Dev.Holder(made.Token)
+	machine := a.stack.Dev.Holder(made.Secret)
 	a.limitless.Store(false)
 	defer a.limitless.Store(true)
 	var calm, flooded [2][]time.Duration // reads, commands
@@ -73,6 +74,10 @@ func (a *arena) measureFlood(ctx context.Context) (*Flood, error) {
 			stop := func() int64 { return 0 }
 			if turn.flood {
 				stop = startFlood(ctx, a.people[0], machine, refs[0])
+				select {
+				case <-ctx.Done():
+				case <-time.After(floodBegins):
+				}
 			}
 			err := workCalmly(ctx, a.people[1], refs[1], turn.into)
 			answers += stop()

@@ -43,6 +43,7 @@ func (r Result) Print(out io.Writer) {
 	r.printReach(out)
 	r.Flood.print(out)
 	r.Hooks.print(out)
+	r.Lists.print(out)
 	r.printCosts(out)
 	r.printIncident(out)
 }

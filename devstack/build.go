@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -93,21 +95,18 @@ func temporalBinary(ctx context.Context, sources string) (string, error) {
 	}
 	hash := sha256.New()
 	hash.Write(version)
-	files, err := filepath.Glob(filepath.Join(sources, "*.go"))
-	if err != nil {
-		return "", fmt.Errorf("list sources: %w", err)
-	}
-	slices.Sort(files)
-	for _, file := range append(files, filepath.Join(sources, "go.mod"), filepath.Join(sources, "go.sum")) {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
+	err = fs.WalkDir(os.DirFS(sources), ".", func(file string, _ fs.DirEntry, err error) error {
+		isSource := path.Ext(file) == ".go" && !strings.HasSuffix(file, "_test.go") || slices.Contains([]string{"go.mod", "go.sum"}, path.Base(file))
+		if err != nil || !isSource {
+			return err
 		}
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return "", fmt.Errorf("read sources: %w", err)
-		}
-		fmt.Fprintf(hash, "%s %d\n", filepath.Base(file), len(content))
+		content, err := os.ReadFile(filepath.Join(sources, file))
+		fmt.Fprintf(hash, "%s %d\n", file, len(content))
 		hash.Write(content)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("read sources: %w", err)
 	}
 	return filepath.Join(cache, "watchfire", "temporal-"+hex.EncodeToString(hash.Sum(nil))[:16]), nil
 }
@@ -140,20 +139,34 @@ func lockFile(ctx context.Context, path string, progress io.Writer) (unlock func
 	}
 }
 
-// buildInto runs `go build` and moves the binary into place only when it is complete.
+// buildFlags are those of the build, and of the question what it has to compile.
+var buildFlags = []string{"-buildvcs=false", "-ldflags=-s -w"}
+
+// buildInto downloads the modules that the build needs, runs `go build` and moves the binary into place only when it is
+// complete.
 func buildInto(ctx context.Context, sources, binary string, progress io.Writer) error {
+	fmt.Fprintln(progress, "building the Temporal server, once")
 	attempt := fmt.Sprintf("%s.%d", binary, os.Getpid())
 	defer os.Remove(attempt)
-	output := &buildOutput{}
-	build := exec.CommandContext(ctx, "go", "build", "-v", "-buildvcs=false", "-ldflags=-s -w", "-o", attempt, ".")
-	build.Dir = sources
-	build.Env = append(os.Environ(), "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
-	build.Stdout, build.Stderr = output, output
-	stopProgress := showProgress(progress, output)
-	err := build.Run()
-	stopProgress()
-	if err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, output.text.Bytes())
+	run := func(output *buildOutput, arguments ...string) error {
+		c := exec.CommandContext(ctx, "go", arguments...)
+		c.Dir = sources
+		c.Env = append(os.Environ(), "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+		c.Stdout, c.Stderr = output, output
+		defer showProgress(progress, output)()
+		if err := c.Run(); err != nil {
+			return fmt.Errorf("go %s: %w\n%s", arguments[0], err, output.text.Bytes())
+		}
+		return nil
+	}
+	modules := &buildOutput{what: "downloading what the Temporal server is built of", of: "modules"}
+	list := append([]string{"list", "-deps", "-f", "{{if .Stale}}" + stale + "{{end}}"}, buildFlags...)
+	if err := run(modules, append(list, ".")...); err != nil {
+		return err
+	}
+	packages := &buildOutput{what: "building the Temporal server", of: "packages", all: int64(bytes.Count(modules.text.Bytes(), []byte(stale)))}
+	if err := run(packages, append(append([]string{"build", "-v", "-o", attempt}, buildFlags...), ".")...); err != nil {
+		return err
 	}
 	if err := os.Rename(attempt, binary); err != nil {
 		return fmt.Errorf("put the binary in place: %w", err)
@@ -161,10 +174,15 @@ func buildInto(ctx context.Context, sources, binary string, progress io.Writer) 
 	return nil
 }
 
-// buildOutput keeps the output of `go build -v` and counts its lines.
+// stale is the line about a package that has to be compiled.
+const stale = "to be compiled"
+
+// buildOutput keeps the output of a go command and counts its lines, of which each is about one module or package.
 type buildOutput struct {
-	text  bytes.Buffer
-	lines atomic.Int64
+	what, of string
+	all      int64 // lines there will be, 0 if nobody knows
+	text     bytes.Buffer
+	lines    atomic.Int64
 }
 
 // Write implements io.Writer.
@@ -173,10 +191,19 @@ func (o *buildOutput) Write(p []byte) (int, error) {
 	return o.text.Write(p)
 }
 
-// showProgress prints a line now, one after every pause, and a last one when the caller stops it.
+// progressAfter returns the line of progress some time after the beginning.
+func (o *buildOutput) progressAfter(took time.Duration) string {
+	line, done := fmt.Sprintf("%s ... %s, %d %s", o.what, took.Round(time.Second), o.lines.Load(), o.of), o.lines.Load()
+	if o.all == 0 || done == 0 {
+		return line
+	}
+	left := time.Duration(float64(took) * float64(max(o.all-done, 0)) / float64(done))
+	return fmt.Sprintf("%s of %d, about %s left", line, o.all, left.Round(10*time.Second))
+}
+
+// showProgress prints a line after every pause until the caller stops it, and then a last one.
 func showProgress(progress io.Writer, output *buildOutput) (stop func()) {
 	begin, end, ended := time.Now(), make(chan struct{}), make(chan struct{})
-	fmt.Fprintln(progress, "building the Temporal server, once, 5 to 15 minutes on two cores")
 	go func() {
 		defer close(ended)
 		ticker := time.NewTicker(progressEvery)
@@ -186,14 +213,14 @@ func showProgress(progress io.Writer, output *buildOutput) (stop func()) {
 			case <-end:
 				return
 			case <-ticker.C:
-				fmt.Fprintf(progress, "building the Temporal server ... %s, %d packages\n", elapsed(begin), output.lines.Load())
+				fmt.Fprintln(progress, output.progressAfter(time.Since(begin)))
 			}
 		}
 	}()
 	return func() {
 		close(end)
 		<-ended
-		fmt.Fprintf(progress, "building the Temporal server took %s\n", elapsed(begin))
+		fmt.Fprintf(progress, "%s took %s\n", output.what, elapsed(begin))
 	}
 }
 

@@ -57,7 +57,7 @@ const (
 	SignalTextReply        = "text-reply"        // TextReply, from the text hook to an incident
 	SignalRefused          = "refused"           // RefusedSignal, from a call round or an endpoint to its incident
 	SignalStoreAhead       = "store-ahead"       // Seq of the store's last event, from the reconciler to an incident that was reset
-	SignalEndpointAnew     = "endpoint-anew"     // id of an endpoint, from the reconciler to its incident: its workflow does not know what the last one knew
+	SignalEndpointAnew     = "endpoint-anew"     // id of an endpoint, from the reconciler or from its new run, to its incident: its workflow may not know what the last one knew
 	SignalRenew            = "renew"             // no argument, from the operator to an incident or an endpoint: go on in a new run
 )
 

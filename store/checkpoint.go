@@ -101,14 +101,22 @@ func (tx *Tx) References(after models.Reference) ([]models.Reference, error) {
 // state follows from the events, and what is there is what checkpoints signed. The error names the first event that is
 // wrong, or between which two it is, and IsAltered reports true for it. The caller has checked the signatures.
 func (tx *Tx) VerifyEvents(r models.Reference, checkpoints ...Checkpoint) error {
-	var row incidentRow
-	if err := tx.about("incidents", "reference", r).Take(&row).Error; err != nil {
-		return notFound(problem("read incident", err), "incident")
+	row, err := tx.incidentRow(r)
+	if err != nil {
+		return err
 	}
 	var replayed, published incident.Incident
 	var last []byte
 	marks := marksOf(checkpoints)
-	for replayed.Seq < row.Seq {
+	for replayed.Seq != row.Seq {
+		if replayed.Seq > row.Seq { // more was recorded meanwhile, or somebody added it
+			if row, err = tx.incidentRow(r); err != nil {
+				return err
+			}
+			if replayed.Seq >= row.Seq {
+				break
+			}
+		}
 		rows, err := tx.eventRows(r, replayed.Seq, maxPage)
 		if err != nil {
 			return err
@@ -130,6 +138,11 @@ func (tx *Tx) VerifyEvents(r models.Reference, checkpoints ...Checkpoint) error 
 		return altered(fmt.Errorf("the events %d to %d of %s are gone, which were there at %s", row.Seq+1, marks.last.Seq, r, marks.last.At.Format(time.RFC3339)))
 	}
 	return altered(row.verify(replayed, published, last))
+}
+
+func (tx *Tx) incidentRow(r models.Reference) (row incidentRow, err error) {
+	err = tx.about("incidents", "reference", r).Take(&row).Error
+	return row, notFound(problem("read incident", err), "incident")
 }
 
 // alteredError says how an event log differs from what was written.

@@ -303,12 +303,13 @@ func (r incidentRow) verify(replayed, published incident.Incident, last []byte) 
 
 // verifyShown checks the incident as the client sees it.
 func (r incidentRow) verifyShown(replayed, published incident.Incident) error {
-	if replayed.Revision == 0 && r.Shown == nil {
+	if replayed.Revision == 0 && r.Shown == nil && r.ShownTitle == nil && r.ShownSeverity == nil {
 		return nil
 	}
 	expected := replayed
 	expected.Severity, expected.Assessment, expected.Tasks = published.Severity, published.Assessment, []incident.Task{}
-	if r.Shown != nil {
+	listed := func(is *string, as string) bool { return is == nil && as == "" || is != nil && *is == as }
+	if r.Shown != nil && listed(r.ShownTitle, expected.Assessment.Title) && listed(r.ShownSeverity, string(expected.Severity)) {
 		shown, err := encode(r.Shown.V)
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,6 +100,7 @@ func TestTamperingIsFound(t *testing.T) {
 		"the state changed":    {`update incidents set state = jsonb_set(state, '{severity}', '"low"') where reference = $1`, "event 5 "},
 		"a column changed":     {`update incidents set turn = 'client' where reference = $1`, "event 5 "},
 		"the head moved back":  {`update incidents set seq = 4 where reference = $1`, "event 5 "},
+		"the list changed":     {`update incidents set shown_title = 'x' where reference = $1`, "is shown something else"},
 		"chained anew, forged": {`update events set body = '{}', hash = sha256('{}') where incident = $1 and seq = 1`, "event 1 "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,6 +117,30 @@ func TestTamperingIsFound(t *testing.T) {
 				t.Errorf("got %v, want an error naming %q", err, c.want)
 			}
 		})
+	}
+}
+
+// A log that grows while it is verified is not altered.
+func TestALogThatGrowsIsWhole(t *testing.T) {
+	h := newHouse(t)
+	i := h.open(h.acme, "a long night")
+	ref := i.Reference
+	done := make(chan bool)
+	var all sync.WaitGroup
+	t.Cleanup(all.Wait)
+	all.Go(func() {
+		defer close(done)
+		for n := range 200 {
+			h.record(h.acme, &i, h.analyst.Actor(), &incident.Recommended{ID: fmt.Sprintf("r%d", n+1), Text: "t"})
+		}
+	})
+	for {
+		h.ok(h.ForClient(t.Context(), store.SOC, h.acme.ID, func(tx *store.Tx) error { return tx.VerifyEvents(ref) }))
+		select {
+		case <-done:
+			return
+		default:
+		}
 	}
 }
 

@@ -37,6 +37,8 @@ type incidentRow struct {
 	LastHash        []byte
 	State           document[incident.Incident]
 	Shown           *document[incident.Incident] `gorm:"->"` // as the client sees it, by a trigger; null before the first revision
+	ShownTitle      *string                      `gorm:"->"` // what the client's list shows of that
+	ShownSeverity   *string                      `gorm:"->"`
 	RequestID       string
 	Fingerprint     string
 	Running         bool
@@ -355,7 +357,7 @@ func (s *Store) RecordedCommand(ctx context.Context, as Audience, client uuid.UU
 }
 
 // asShown reads an incident of a list as the client sees it.
-const asShown = `reference, client_id, shown->'assessment'->>'title' as title, shown->>'severity' as severity,
+const asShown = `reference, client_id, shown_title as title, shown_severity as severity,
 	phase, turn, containment, drill, expedited, outside_contract, 0 as open_tasks, opened_at, updated_at`
 
 // Incidents lists incidents, the last opened first, from after the cursor {OpenedAt, Reference}. At most 1,000. The
@@ -363,7 +365,7 @@ const asShown = `reference, client_id, shown->'assessment'->>'title' as title, s
 func (tx *Tx) Incidents(f IncidentFilter, c Cursor, limit int) ([]IncidentRow, error) {
 	q, severity := tx.of("incidents"), "severity"
 	if tx.audience == Portal {
-		severity = "shown->>'severity'"
+		severity = "shown_severity"
 		q = q.Select(asShown)
 	}
 	for _, is := range []struct{ column, value string }{

@@ -150,7 +150,7 @@ var portalColumns = map[string]string{
 	"effects":              "accepted_at acknowledged_at acknowledged_by attempts client_id contact_id endpoint how id incident key kind occurrence outcome planned_at purpose reason revision state updated_at vendor vendor_id vendor_state",
 	"events":               "body client_id incident seq",
 	"incident_commands":    "client_id command fingerprint first_seq incident last_seq request_id",
-	"incidents":            "client_id containment drill expedited opened_at outside_contract phase reference revision seq shown turn updated_at",
+	"incidents":            "client_id containment drill expedited opened_at outside_contract phase reference revision seq shown shown_severity shown_title turn updated_at",
 	"isolation_switches":   "at by_user client_id number paused reason side",
 	"report_revisions":     "body client_id incident number",
 	"response_authorities": "body client_id drafted_at drafted_by signed_at signed_by version",

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes a fresh machine with Go ready for `make run`, `make demo` and `make test`:
-# installs PostgreSQL's server (from the distribution, as root only), downloads the
-# Go modules and builds the Temporal server once into the user's cache. It takes
-# moments when everything is there.
+# installs PostgreSQL's server (from the distribution, as root only) and builds the
+# Temporal server once into the user's cache. It takes moments when everything is
+# there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,30 +29,14 @@ install_postgres() {
   apt-get install -y -q --no-install-recommends postgresql
 }
 
-# Runs a silent command and prints a line every ten seconds until it ends.
-with_progress() {
-  local what=$1 begin=$SECONDS running
-  shift
-  "$@" &
-  running=$!
-  while kill -0 "$running" 2>/dev/null; do
-    for _ in {1..100}; do
-      kill -0 "$running" 2>/dev/null || break
-      sleep 0.1
-    done
-    ! kill -0 "$running" 2>/dev/null || echo "$what ... $((SECONDS - begin))s"
-  done
-  wait "$running"
-}
-
 if ! command -v go >/dev/null; then
   echo "setup: Go $(sed -nE 's/^go ([0-9.]+)$/\1/p' go.mod) or newer is not installed: install it from https://go.dev/dl/" >&2
   exit 1
 fi
 if [ "$(postgres_version)" -lt "$oldest_postgres" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-  install_postgres
+  go run ./devstack/prepare temporal & # takes minutes, in which the rest can be installed
+  building=$!
+  install_postgres || { pkill -P "$building" || true; exit 1; }
+  wait "$building"
 fi
-for module in . devstack/temporal; do
-  (cd "$module" && with_progress "downloading the Go modules of $module" go mod download)
-done
 go run ./devstack/prepare

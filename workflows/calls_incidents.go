@@ -15,6 +15,7 @@ import (
 // Inputs of the activities that only touch the store, under the names the rest of the room uses.
 type (
 	recordInput            = activities.RecordInput
+	seqInput               = activities.SeqInput
 	planInput              = activities.PlanInput
 	fallbackInput          = activities.FallbackInput
 	reminderInput          = activities.ReminderInput
@@ -62,7 +63,7 @@ func readRecorded(ctx workflow.Context, in activities.RecordedInput) (out activi
 }
 
 // lastRecorded returns the Seq of the last event of the incident in the store.
-func lastRecorded(ctx workflow.Context, in activities.SeqInput) (seq int, err error) {
+func lastRecorded(ctx workflow.Context, in seqInput) (seq int, err error) {
 	err = workflow.ExecuteLocalActivity(localContext(ctx, "ask how far the store has the incident"), records.LastRecorded, in).Get(ctx, &seq)
 	return seq, err
 }

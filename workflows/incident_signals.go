@@ -6,7 +6,6 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
@@ -66,7 +65,7 @@ func (w *incidentWorkflow) askStore(ctx workflow.Context) {
 	w.unfinished++
 	defer func() { w.unfinished-- }()
 	i := w.state.Incident
-	seq, err := lastRecorded(ctx, activities.SeqInput{ClientID: i.ClientID, Reference: i.Reference})
+	seq, err := lastRecorded(ctx, seqInput{ClientID: i.ClientID, Reference: i.Reference})
 	if err == nil {
 		err = w.catchUp(ctx, seq)
 	}

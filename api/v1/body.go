@@ -89,7 +89,7 @@ func (s *server) takeLarge(c *gin.Context, first []byte, limit int64) {
 	began := time.Now()
 	defer func() {
 		endWork()
-		rest = restFactor * time.Since(began)
+		rest = min(largeRest*time.Since(began), turnWait/2)
 	}()
 	if s.takeBody(c, raw); !c.IsAborted() {
 		c.Next()

@@ -29,15 +29,16 @@ const (
 	turnWait = 10 * time.Second
 	// refusedFor is how long the turn of a request that came too often goes on after its answer: a loop that takes no
 	// notice of 429 would use the processors for nothing else. So does that of an alert whose body is refused, which uses
-	// up no share. The turn of any other goes on for as long as it took, if more of them wait or its body was refused: so
-	// a flood leaves half of the time to others.
+	// up no share. The turn of any other goes on for as long as it took, if more of them wait or its body was refused, and
+	// but for alerts for waitedRest at least: so a flood leaves most of the time to others.
 	refusedFor = 250 * time.Millisecond
+	waitedRest = 50 * time.Millisecond
 	// refusedAfter is how long a request waits for its refusal when too many wait already: at once, its sender's next one
 	// would be there at once as well.
 	refusedAfter = time.Second
-	// restFactor is how many times as long as the work on a large body its sender's next one waits: the large bodies of
-	// one client take a quarter of one processor's time.
-	restFactor = 3
+	// largeRest is how many times as long as the work on a large body its sender's next one waits, so that the large bodies
+	// of one client take an eighth of one processor's time; at most half of what the next one waits.
+	largeRest = 7
 )
 
 // bodyRefusals are the statuses of requests that were refused for what is in their bodies, or before those were read.
@@ -160,7 +161,9 @@ func (s *server) takeTurn(c *gin.Context) {
 		case c.Writer.Status() == http.StatusTooManyRequests, refused && turns == s.alerts:
 			rest = refusedFor
 		case refused, turns.waits(whom), turns == s.reads && s.clientReads.waits(who.user.ClientID):
-			rest = time.Since(began)
+			if rest = time.Since(began); turns != s.alerts {
+				rest = max(rest, waitedRest)
+			}
 		}
 		time.AfterFunc(rest, who.turn.end)
 	}()

@@ -1,7 +1,8 @@
 // Command prepare makes the servers of the development stack and of the
-// whole-system tests ready ahead of time: it checks that a PostgreSQL server is
-// installed and builds the Temporal server into the user's cache. It shows
-// progress on standard error and prints both locations on standard output.
+// whole-system tests ready ahead of time: it builds the Temporal server into the
+// user's cache and checks that a PostgreSQL server is installed. It shows
+// progress on standard error and prints both locations on standard output. With
+// the argument temporal it does the first alone.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/watchfire-mdr/watchfire/devstack"
@@ -24,11 +26,11 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	postgres, err := devstack.FindPostgres()
-	if err != nil {
+	temporal, err := devstack.BuildTemporal(ctx, os.Stderr)
+	if err != nil || slices.Equal(os.Args[1:], []string{"temporal"}) {
 		return err
 	}
-	temporal, err := devstack.BuildTemporal(ctx, os.Stderr)
+	postgres, err := devstack.FindPostgres()
 	if err != nil {
 		return err
 	}

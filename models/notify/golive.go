@@ -13,7 +13,6 @@ import (
 // the week, a second person too, every channel is verified, and somebody's own rule has each severity told them, though
 // perhaps only when their hours begin.
 func (d Directory) GoLive() []models.GoLiveCheck {
-	var nobody, single weekSlots
 	verified := []string{}
 	for _, c := range d.inOrder() {
 		for _, ch := range c.Channels {
@@ -22,13 +21,13 @@ func (d Directory) GoLive() []models.GoLiveCheck {
 			}
 		}
 	}
-	for n := range nobody {
-		people := d.callable(timeOfSlot(n))
-		nobody[n], single[n] = people == 0, people == 1
+	turns := d.turns()
+	people := func(n int) weekSlots {
+		return slotsWhere(turns, func(day models.Day, t models.ClockTime) bool { return d.callable(day, t) == n })
 	}
 	return []models.GoLiveCheck{
-		models.NewGoLiveCheck("reachable", joinSlots(nobody, "nobody can be called")),
-		models.NewGoLiveCheck("second_person", joinSlots(single, "only one person can be called")),
+		models.NewGoLiveCheck("reachable", joinSlots(people(0), "nobody can be called")),
+		models.NewGoLiveCheck("second_person", joinSlots(people(1), "only one person can be called")),
 		models.NewGoLiveCheck("verified", verified),
 		models.NewGoLiveCheck("told", d.severitiesNobodyIsTold()),
 	}
@@ -69,21 +68,19 @@ type AskingRule struct {
 
 // GoLiveApprovers checks that as many approvers as must agree can be called whenever the client is asked.
 func (d Directory) GoLiveApprovers(rules []AskingRule) models.GoLiveCheck {
-	missing := []string{}
+	missing, turns := []string{}, d.turns()
 	for _, rule := range rules {
 		var kinds []weekSlots // that some severities share
 		of := map[weekSlots][]string{}
 		for _, s := range rule.Severities {
 			toTell, _ := d.audience(s, nil)
-			var lacking weekSlots
-			for n := range lacking {
-				day, t := timeOfSlot(n)
+			lacking := slotsWhere(turns, func(day models.Day, t models.ClockTime) bool {
 				holds := rule.Outside
 				if d.Business.Covers(day, t) {
 					holds = rule.Business
 				}
-				lacking[n] = holds && People(d.approversAt(s, rule.Persons, toTell, day, t), rule.Persons) < max(rule.Persons, 1)
-			}
+				return holds && People(d.approversAt(s, rule.Persons, toTell, day, t), rule.Persons) < max(rule.Persons, 1)
+			})
 			if of[lacking] == nil {
 				kinds = append(kinds, lacking)
 			}
@@ -121,6 +118,34 @@ func (d Directory) approversAt(s models.Severity, persons int, toTell func(model
 
 // weekSlots says something of every quarter of an hour of a week, from Monday 00:00 on.
 type weekSlots [7 * 24 * 4]bool
+
+// turns returns the times of day, midnight among them, at which hours of the contacts, or of the client, begin or end.
+func (d Directory) turns() map[models.ClockTime]bool {
+	turns := map[models.ClockTime]bool{0: true}
+	note := func(h models.Hours) {
+		for _, w := range h {
+			turns[w.From], turns[w.To] = true, true
+		}
+	}
+	note(d.Business)
+	for _, c := range d.Contacts {
+		note(c.Hours)
+	}
+	return turns
+}
+
+// slotsWhere says of which quarters of an hour of a week something is true. It can change at the turns alone: it is asked
+// of those.
+func slotsWhere(turns map[models.ClockTime]bool, isTrue func(models.Day, models.ClockTime) bool) (is weekSlots) {
+	now := false
+	for n := range is {
+		if day, t := timeOfSlot(n); turns[t] {
+			now = isTrue(day, t)
+		}
+		is[n] = now
+	}
+	return is
+}
 
 // timeOfSlot returns the day and the time at which the n-th quarter of an hour of a week begins.
 func timeOfSlot(n int) (models.Day, models.ClockTime) {
