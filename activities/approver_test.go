@@ -23,7 +23,7 @@ func TestWhoMayApproveIsSaidByTheStoreAsItIsNow(t *testing.T) {
 	analyst := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
 	colleague := models.Actor{Side: models.SideSOC, ID: uuid.NewString(), Role: models.RoleAnalyst}
 	answers := func(round int, at time.Time, keys ...notify.Key) {
-		call := notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, round, 1, contact.ID)
+		call := notify.ApprovalCallEffect(ref, client, "a1", "e1", round, 1, contact.ID)
 		o.as(store.Worker, func(tx *store.Tx) error {
 			_, err := tx.Intend(call, at)
 			return err

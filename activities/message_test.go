@@ -28,9 +28,9 @@ func TestADrillWithSimulatedPhonesReachesNoVendor(t *testing.T) {
 		_, err := o.mail.SendMail(t.Context(), mail)
 		o.ok(err)
 		o.ok(o.phone.SendText(t.Context(), text))
-		id, err := o.phone.PlaceCall(t.Context(), activities.CallInput{Effect: call})
+		ringing, err := o.phone.PlaceCall(t.Context(), activities.CallInput{Effect: call})
 		o.ok(err)
-		placed := activities.CallRef{ClientID: call.ClientID, CallID: id, Simulated: simulated}
+		placed := activities.CallRef{ClientID: call.ClientID, CallID: ringing.ID, Simulated: simulated}
 		_, err = o.phone.ReadCallStatus(t.Context(), placed)
 		o.ok(err)
 		o.ok(o.phone.HangUp(t.Context(), placed))

@@ -39,12 +39,22 @@ type CallInput struct {
 	RingFor time.Duration
 }
 
-// PlaceCall asks the carrier for the call, once, and returns the carrier's id of it.
-func (p *Phone) PlaceCall(ctx context.Context, in CallInput) (string, error) {
+// PlacedCall says how a call stands that was asked for. Status and Outcome are what the ledger knows of it already, ""
+// for a new one.
+type PlacedCall struct {
+	ID      string             `json:"id"` // the carrier's
+	Status  models.CallStatus  `json:"status,omitempty"`
+	Outcome notify.CallOutcome `json:"outcome,omitempty"`
+}
+
+// PlaceCall asks the carrier for the call, once.
+func (p *Phone) PlaceCall(ctx context.Context, in CallInput) (PlacedCall, error) {
 	var contact models.Contact
+	wasPlaced := true
 	carrier, vendor := p.carrier(in.Effect.Simulated)
 	row, err := p.Effects.Once(ctx, in.Effect, EffectSteps{
 		Prepare: func(tx *store.Tx, row store.LedgerRow) (err error) {
+			wasPlaced = false
 			if contact, err = contactOf(tx, in.Effect); err != nil || in.Effect.Simulated || !row.AttemptAt.IsZero() {
 				return err
 			}
@@ -65,7 +75,11 @@ func (p *Phone) PlaceCall(ctx context.Context, in CallInput) (string, error) {
 			return Acceptance{Vendor: vendor, ID: call.ID}, err
 		},
 	})
-	return row.VendorID, err
+	placed := PlacedCall{ID: row.VendorID, Status: models.CallStatus(row.VendorState)}
+	if wasPlaced { // or it was said of an attempt that there was no call
+		placed.Outcome = notify.CallOutcome(row.Outcome)
+	}
+	return placed, err
 }
 
 // SendText sends a short message about an incident, once. It waits for a revision that is on its way into the store.

@@ -142,7 +142,7 @@ func TestANumberIsFreeWhenTheCallIsOver(t *testing.T) {
 	for name, end := range map[string]func(l *line) error{
 		"our word": func(l *line) error {
 			r := activities.Records{Store: l.ledger.Store}
-			return r.SetOutcome(l.Context(), activities.OutcomeInput{ClientID: l.clients[0], Effect: l.call(0, 1).Key, Outcome: string(notify.OutcomeNoAnswer)})
+			return r.Record(l.Context(), activities.RecordInput{ClientID: l.clients[0], Calls: []notify.CallEnd{{Effect: l.call(0, 1).Key, Outcome: notify.OutcomeNoAnswer}}})
 		},
 		"the carrier's": func(l *line) error {
 			return l.ledger.Store.ForClient(l.Context(), store.Worker, l.clients[0], func(tx *store.Tx) error {

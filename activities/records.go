@@ -27,6 +27,7 @@ type RecordInput struct {
 	Reference models.Reference
 	Events    []incident.Event
 	Commands  []incident.CommandResult `json:",omitempty"` // whose last event is in the batch
+	Calls     []notify.CallEnd         `json:",omitempty"` // for the ledger
 }
 
 // The types of the errors by which Record refuses a batch for good.
@@ -37,12 +38,17 @@ const (
 	ErrRefused = "refused"
 )
 
-// Record appends events and updates the read tables in one transaction. Events the store has already are skipped. An
+// Record appends events, updates the read tables and tells the ledger how calls ended, in one transaction. Events the store has already are skipped. An
 // error of type ErrDiverged or ErrRefused is not retried. The operator is told of the latter: the reconciler, which
 // looks at pending activities, does not see it.
 func (r *Records) Record(ctx context.Context, in RecordInput) error {
 	err := r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
-		return tx.Record(in.Reference, in.Events, in.Commands...)
+		if len(in.Events) > 0 {
+			if err := tx.Record(in.Reference, in.Events, in.Commands...); err != nil {
+				return err
+			}
+		}
+		return recordCalls(tx, in.Calls)
 	})
 	if errors.Is(err, store.ErrDiverged) {
 		return temporal.NewNonRetryableApplicationError("the store has other events under these numbers", ErrDiverged, err)
@@ -128,7 +134,7 @@ type PlanInput struct {
 	Notification notify.Notification
 	Waiting      []notify.Notification // the contact of one of these gets no second message over its channel
 	Approval     bool                  // the calls are about an approval
-	AskedBy      *models.Actor         `json:",omitempty"` // see notify.ApprovalCall
+	AskedBy      *models.Actor         `json:",omitempty"` // who asked for what is to be approved: contacts whom they made may not answer
 	Persons      int                   `json:",omitempty"` // how many must agree
 	AlsoTold     []uuid.UUID           `json:",omitempty"` // contacts who are being told, whom the ledger may not have yet
 }
@@ -297,28 +303,20 @@ func (r *Records) CancelEffect(ctx context.Context, in CancelInput) error {
 	})
 }
 
-// OutcomeInput is our own word on the end of an effect.
-type OutcomeInput struct {
-	ClientID uuid.UUID
-	Effect   string
-	Outcome  string
-	By       uuid.UUID // the contact who acknowledged, if one did
-	How      string    // of an acknowledgement: "key press 1"
-}
-
-// SetOutcome writes our word on an effect into the ledger. It does nothing for an effect that was never begun: that has
-// no row.
-func (r *Records) SetOutcome(ctx context.Context, in OutcomeInput) error {
-	err := r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
-		if in.By != uuid.Nil {
-			return tx.Acknowledge(in.Effect, in.By, in.How, tx.Now())
+// recordCalls writes our word on calls into the ledger. One that was never begun has no row.
+func recordCalls(tx *store.Tx, calls []notify.CallEnd) error {
+	for _, c := range calls {
+		var err error
+		if c.By != uuid.Nil {
+			err = tx.Acknowledge(c.Effect, c.By, c.How, tx.Now())
+		} else {
+			err = tx.SetOutcome(c.Effect, string(c.Outcome), tx.Now())
 		}
-		return tx.SetOutcome(in.Effect, in.Outcome, tx.Now())
-	})
-	if models.KindOf(err) == models.NotFound {
-		return nil
+		if err != nil && models.KindOf(err) != models.NotFound {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // NoteCanary says that a worker's canary workflow came to its end.

@@ -200,9 +200,13 @@ func TestAnAcknowledgementStaysTheLastWordOnACall(t *testing.T) {
 	call := notify.CallEffect(o.effect.Incident, o.effect.ClientID, 1, 1, 1, o.effect.Contact)
 	_, err := o.phone.PlaceCall(t.Context(), activities.CallInput{Effect: call})
 	o.ok(err)
-	for _, said := range []activities.OutcomeInput{{Outcome: "voicemail"}, {By: o.effect.Contact, How: "key press 1"}, {Outcome: "no_answer"}} {
-		said.ClientID, said.Effect = call.ClientID, call.Key
-		o.ok(o.records.SetOutcome(t.Context(), said))
+	for _, said := range []notify.CallEnd{{Outcome: "voicemail"}, {Outcome: "acknowledged", By: o.effect.Contact, How: "key press 1"}, {Outcome: "no_answer"}} {
+		said.Effect = call.Key
+		o.ok(o.records.Record(t.Context(), activities.RecordInput{ClientID: call.ClientID, Calls: []notify.CallEnd{said}}))
+	}
+	again, err := o.phone.PlaceCall(t.Context(), activities.CallInput{Effect: call})
+	if want := (activities.PlacedCall{ID: o.row(call).VendorID, Outcome: notify.OutcomeAcknowledged}); err != nil || again != want {
+		t.Errorf("a run that asks for the call again hears %+v, %v; want %+v", again, err, want)
 	}
 	if row := o.row(call); row.Outcome != string(notify.OutcomeAcknowledged) || row.AcknowledgedBy != o.effect.Contact || row.How != "key press 1" {
 		t.Errorf("in the ledger: %q by %s, %q", row.Outcome, row.AcknowledgedBy, row.How)
@@ -212,18 +216,19 @@ func TestAnAcknowledgementStaysTheLastWordOnACall(t *testing.T) {
 func TestACallThatWasNeverBegunHasNoOutcome(t *testing.T) {
 	b := newBench(t)
 	r := activities.Records{Store: b.ledger.Store}
-	for _, in := range []activities.OutcomeInput{
-		{Outcome: string(notify.OutcomeUnplaced)},
-		{Outcome: string(notify.OutcomeAcknowledged), By: b.effect.Contact, How: "key press 1"},
+	record := func(said notify.CallEnd) error {
+		said.Effect = b.effect.Key
+		return r.Record(t.Context(), activities.RecordInput{ClientID: b.effect.ClientID, Calls: []notify.CallEnd{said}})
+	}
+	for _, said := range []notify.CallEnd{
+		{Outcome: notify.OutcomeUnplaced}, {Outcome: notify.OutcomeAcknowledged, By: b.effect.Contact, How: "key press 1"},
 	} {
-		in.ClientID, in.Effect = b.effect.ClientID, b.effect.Key
-		if err := r.SetOutcome(t.Context(), in); err != nil {
-			t.Errorf("%s, with nothing in the ledger: %v", in.Outcome, err)
+		if err := record(said); err != nil {
+			t.Errorf("%s, with nothing in the ledger: %v", said.Outcome, err)
 		}
 	}
 	b.attempt(&vendor{}, "")
-	in := activities.OutcomeInput{ClientID: b.effect.ClientID, Effect: b.effect.Key, Outcome: string(notify.OutcomeNoAnswer)}
-	if err := r.SetOutcome(t.Context(), in); err != nil {
+	if err := record(notify.CallEnd{Outcome: notify.OutcomeNoAnswer}); err != nil {
 		t.Fatal(err)
 	}
 	row, err := b.ledger.Once(t.Context(), b.effect, (&vendor{}).act())

@@ -27,7 +27,7 @@ type DecisionInput struct {
 // AgreedBefore names those who have agreed already to what somebody consents to, and the user who asked for it.
 type AgreedBefore struct {
 	Givers  []models.Actor `json:",omitempty"`
-	AskedBy *models.Actor  `json:",omitempty"` // see notify.ApprovalCall
+	AskedBy *models.Actor  `json:",omitempty"` // see PlanInput
 }
 
 // voided returns those who may not act any more: users who are disabled or have another role than they consented in, and

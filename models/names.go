@@ -9,7 +9,6 @@ import (
 // The types of workflows.
 const (
 	IncidentWorkflow      = "Incident"
-	CallRoundWorkflow     = "CallRound"
 	EndpointWorkflow      = "Endpoint"
 	ChannelCheckWorkflow  = "ChannelCheck"
 	ContactNoticeWorkflow = "ContactNotice"
@@ -44,18 +43,14 @@ const (
 
 // The signals that carry facts, with their arguments.
 const (
-	SignalKeyPress         = "key-press"         // KeyPress, to a call round, or to its incident when that is over
-	SignalCallProgress     = "call-progress"     // CallProgress, to a call round
-	SignalStopCalls        = "stop-calls"        // no argument, to a call round: somebody acknowledged
-	SignalContactCalled    = "contact-called"    // CallResult, from a round to its incident
-	SignalCallRoundEnded   = "call-round-ended"  // CallRoundResult, from a round to its incident
-	SignalPhoneConsent     = "phone-consent"     // PhoneConsent, from a round of calls for an approval to its incident
+	SignalKeyPress         = "key-press"         // KeyPress, from the hook of a call to its incident
+	SignalCallProgress     = "call-progress"     // CallProgress, from the same hooks
 	SignalEndpointObserved = "endpoint-observed" // EndpointObserved, from an endpoint to its incident
 	SignalDesiredState     = "desired-state"     // DesiredState, from an incident to an endpoint
 	SignalDeviceReleased   = "device-released"   // Reference of the incident that released the device for all, to an endpoint of another
 	SignalUndelivered      = "undelivered"       // Undelivered, from a hook to an incident
 	SignalTextReply        = "text-reply"        // TextReply, from the text hook to an incident
-	SignalRefused          = "refused"           // RefusedSignal, from a call round or an endpoint to its incident
+	SignalRefused          = "refused"           // RefusedSignal, from an endpoint to its incident
 	SignalStoreAhead       = "store-ahead"       // Seq of the store's last event, from the reconciler to an incident that was reset
 	SignalEndpointAnew     = "endpoint-anew"     // id of an endpoint, from the reconciler or from its new run, to its incident: its workflow may not know what the last one knew
 	SignalRenew            = "renew"             // no argument, from the operator to an incident or an endpoint: go on in a new run

@@ -48,16 +48,6 @@ func (r Reference) Number() int {
 // WorkflowID is the id of the incident's workflow.
 func (r Reference) WorkflowID() string { return "incident/" + string(r) }
 
-// CallRoundWorkflowID is the id of the n-th call round's workflow.
-func (r Reference) CallRoundWorkflowID(n int) string {
-	return fmt.Sprintf("incident/%s/call/%d", r, n)
-}
-
-// ApprovalWorkflowID is the id of the workflow that calls contacts about an approval for the n-th time.
-func (r Reference) ApprovalWorkflowID(approval string, n int) string {
-	return fmt.Sprintf("incident/%s/approval/%s/%d", r, approval, n)
-}
-
 // EndpointWorkflowID is the id of the workflow that holds one endpoint's containment.
 func (r Reference) EndpointWorkflowID(endpoint string) string {
 	return fmt.Sprintf("incident/%s/endpoint/%s", r, endpoint)

@@ -30,7 +30,7 @@ func (r *Reconciler) TellKept(ctx context.Context) error {
 	defer cancel()
 	var problems []error
 	for _, f := range kept {
-		err := desk.TellFact(telling, r.Temporal, f.Name, f.Arg, f.Workflows...)
+		err := desk.TellFact(telling, r.Temporal, f.Name, f.Arg, f.Workflow)
 		var never *serviceerror.InvalidArgument
 		switch {
 		case telling.Err() != nil:
@@ -39,11 +39,11 @@ func (r *Reconciler) TellKept(ctx context.Context) error {
 			problems = append(problems, r.Store.NoteMissed(ctx, f.ID))
 			continue
 		case models.KindOf(err) == models.NotFound:
-			r.Log.InfoContext(ctx, "no workflow waits for a fact any more", "fact", f.Name, "workflow", f.Workflows[0])
+			r.Log.InfoContext(ctx, "no workflow waits for a fact any more", "fact", f.Name, "workflow", f.Workflow)
 		case errors.As(err, &never):
-			r.Log.ErrorContext(ctx, "the engine will never take a fact", "fact", f.Name, "workflow", f.Workflows[0], "error", err.Error())
+			r.Log.ErrorContext(ctx, "the engine will never take a fact", "fact", f.Name, "workflow", f.Workflow, "error", err.Error())
 		case err != nil:
-			problems = append(problems, fmt.Errorf("%s: %w", f.Workflows[0], err))
+			problems = append(problems, fmt.Errorf("%s: %w", f.Workflow, err))
 			continue
 		}
 		if err := r.Store.NoteTold(ctx, f.ID); err != nil {

@@ -55,12 +55,12 @@ func TestAFactThatTheEngineDidNotTakeIsToldLater(t *testing.T) {
 	d := desk.New(s, e, desk.Options{UpdateWait: wait, Log: log})
 	r := &reconcile.Reconciler{Store: s, Temporal: e, Log: log}
 	ref := models.NewReference(1001, 1)
-	round, whole := ref.CallRoundWorkflowID(1), ref.WorkflowID()
+	whole := ref.WorkflowID()
 	press := notify.KeyPress{Effect: "call", Digit: notify.KeyAcknowledge}
 	tell := func() {
 		t.Helper()
 		began := time.Now()
-		if err := d.SignalFact(t.Context(), models.SignalKeyPress, press, round, whole); err != nil || time.Since(began) > 10*wait {
+		if err := d.SignalFact(t.Context(), models.SignalKeyPress, press, whole); err != nil || time.Since(began) > 10*wait {
 			t.Fatalf("a key press after %s: %v", time.Since(began), err)
 		}
 	}
@@ -77,11 +77,11 @@ func TestAFactThatTheEngineDidNotTakeIsToldLater(t *testing.T) {
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := d.SignalFact(gone, models.SignalKeyPress, press, round, whole); err != nil { // the carrier hung up on us
+	if err := d.SignalFact(gone, models.SignalKeyPress, press, whole); err != nil { // the carrier hung up on us
 		t.Fatal(err)
 	}
 	e.stands = false
-	again() // neither runs: they may be started again
+	again() // it does not run: it may be started again
 	e.runs[whole] = true
 	again()
 	again()

@@ -84,7 +84,8 @@ func readRun(ctx context.Context, h Histories, id, run string) (out runRecord, e
 			if c, is := commandIn(e); is {
 				out.left = append(out.left, c)
 			}
-		case enumspb.EVENT_TYPE_MARKER_RECORDED: // the first thing that every run of ours does
+		case enumspb.EVENT_TYPE_MARKER_RECORDED, enumspb.EVENT_TYPE_TIMER_STARTED, enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
+			enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
 			out.acted = true
 		case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
 			if a := e.GetActivityTaskScheduledEventAttributes(); a.GetActivityType().GetName() == activityRecord {
@@ -92,6 +93,7 @@ func readRun(ctx context.Context, h Histories, id, run string) (out runRecord, e
 				err = converter.GetDefaultDataConverter().FromPayloads(a.GetInput(), &b)
 				asked[e.GetEventId()] = b
 			}
+			out.acted = true
 		case enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
 			if b, is := asked[e.GetActivityTaskCompletedEventAttributes().GetScheduledEventId()]; is {
 				out.taken, out.refused = append(out.taken, b), false
@@ -107,7 +109,7 @@ func readRun(ctx context.Context, h Histories, id, run string) (out runRecord, e
 			return out, fmt.Errorf("read event %d in the history of %s: %w", e.GetEventId(), id, err)
 		}
 	}
-	if unreadable != nil && (out.acted || len(asked) > 0) {
+	if unreadable != nil && out.acted {
 		return out, fmt.Errorf("read the input in the history of %s: %w", id, unreadable)
 	}
 	return out, nil

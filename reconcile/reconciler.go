@@ -254,7 +254,7 @@ func (p *pass) checkIncidents(ctx context.Context) error {
 	}
 }
 
-// checkIncident looks at an incident's workflow, its round of calls and its endpoints.
+// checkIncident looks at an incident's workflow and its endpoints.
 func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
 	i := w.Incident
 	state, err := p.look(ctx, i.Reference.WorkflowID(), models.IncidentWorkflow)
@@ -274,7 +274,7 @@ func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
 		err = p.Store.ForClient(ctx, store.SOC, i.ClientID, func(tx *store.Tx) error { return tx.MarkRunning(i.Reference) })
 	}
 	hears := !p.checkTask(ctx, string(i.Reference), state)
-	return errors.Join(err, p.tellOfReset(ctx, i, state), p.checkCalls(ctx, i, hears), p.checkEndpoints(ctx, i, hears))
+	return errors.Join(err, p.tellOfReset(ctx, i, state), p.checkEndpoints(ctx, i, hears))
 }
 
 // isAnothers reports whether the workflow under an incident's reference is another incident's. Whoever reaches Temporal
@@ -356,39 +356,11 @@ func (p *pass) checkRefused(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// checkCalls ends a round of calls for its incident when the round's workflow does not run any more and its last report
-// was lost: the next round begins by the client's policy. hears: the incident's own workflow makes progress.
-func (p *pass) checkCalls(ctx context.Context, i incident.Incident, hears bool) error {
-	if i.CallRound == 0 || !i.CallRoundEnded.IsZero() {
-		return nil
-	}
-	id := i.Reference.CallRoundWorkflowID(i.CallRound)
-	state, err := p.look(ctx, id, models.CallRoundWorkflow)
-	isStranger := p.checkStranger(ctx, id, state)
-	if err != nil || state.running && !isStranger {
-		p.checkTask(ctx, id, state)
-		return err
-	}
-	if !p.isGone(id, i) {
-		return nil
-	}
-	if state.isLost() {
-		p.raise(ctx, models.AlarmNotRunning, id, "the round of calls "+state.fate()+"; the next one begins by the client's policy")
-	}
-	if !hears {
-		return nil
-	}
-	return p.reportLostRound(ctx, i)
-}
-
 // checkEndpoints starts the workflows of devices that are not at rest and have none. hears: the incident's own workflow
 // makes progress.
 func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident, hears bool) error {
 	var problems []error
 	for _, e := range i.Endpoints {
-		if e.Approval.IsAnswerable() {
-			problems = append(problems, p.checkApprovalCalls(ctx, i, e))
-		}
 		atRest := e.IsAtRest(i.IsOver())
 		if atRest && (e.Permitted != models.DesiredReleased || p.now.Sub(e.ObservedAt) > longestWatch) {
 			continue // it is not watched
@@ -410,22 +382,6 @@ func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident, hears bo
 		}
 	}
 	return errors.Join(problems...)
-}
-
-// checkApprovalCalls starts calls about an open approval again that were lost.
-func (p *pass) checkApprovalCalls(ctx context.Context, i incident.Incident, e incident.Endpoint) error {
-	id := i.Reference.ApprovalWorkflowID(e.Approval.ID, e.Approval.Asked)
-	state, err := p.look(ctx, id, models.CallRoundWorkflow)
-	switch {
-	case err != nil || !state.found: // perhaps nobody is to be called
-	case p.checkStranger(ctx, id, state):
-	case state.running:
-		p.checkTask(ctx, id, state)
-	case state.isLost():
-		p.raise(ctx, models.AlarmNotRunning, id, "the calls about an approval: their workflow "+state.fate()+"; it is started again if somebody can be called")
-		return p.restartApprovalCalls(ctx, i, e)
-	}
-	return err
 }
 
 // isGone reports whether a workflow of an incident, which does not run, is not just on its way: nothing has happened to

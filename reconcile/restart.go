@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
-	"github.com/google/uuid"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
@@ -80,7 +78,7 @@ func (p *pass) startAgain(ctx context.Context, lost incident.Lost) error {
 	if err := p.requireLease(ctx); err != nil {
 		return err
 	}
-	if err := p.prepareChildren(ctx, &lost); err != nil {
+	if err := p.endEndpoints(ctx, lost.Incident); err != nil {
 		return err
 	}
 	starting, cancel := context.WithTimeout(ctx, startWithin)
@@ -98,7 +96,7 @@ func (p *pass) startAgain(ctx context.Context, lost incident.Lost) error {
 			problems = append(problems, p.startEndpoint(ctx, lost, e))
 		}
 	}
-	return errors.Join(append(problems, p.repeatFacts(ctx, lost))...)
+	return errors.Join(append(problems, p.repeatFacts(ctx, lost.Incident))...)
 }
 
 // wakeExpired starts the workflows of closed incidents again that had come to their end, because the time of a risk is
@@ -145,27 +143,16 @@ func (p *pass) readLost(ctx context.Context, i incident.Incident) (incident.Lost
 	return store.Run(p.Store.InClient(ctx, store.SOC, i.ClientID), func(tx *store.Tx) (incident.Lost, error) { return tx.Lost(i.Reference) })
 }
 
-// prepareChildren ends the workflows of an incident's endpoints, which have reported in vain, and asks the engine which
-// rounds of calls about approvals run, or came to their end.
-func (p *pass) prepareChildren(ctx context.Context, l *incident.Lost) error {
-	l.AskedRounds = map[string]bool{}
-	for _, e := range l.Incident.Endpoints {
-		if _, err := p.endEndpoint(ctx, l.Incident.Reference, e.ID); err != nil {
+// endEndpoints ends the workflows of an incident's endpoints, which have reported in vain.
+func (p *pass) endEndpoints(ctx context.Context, i incident.Incident) error {
+	for _, e := range i.Endpoints {
+		if _, err := p.endEndpoint(ctx, i.Reference, e.ID); err != nil {
 			return err
 		}
-		if !e.Approval.IsAnswerable() {
-			continue
-		}
-		id := l.Incident.Reference.ApprovalWorkflowID(e.Approval.ID, e.Approval.Asked)
-		s, err := p.look(ctx, id, models.CallRoundWorkflow)
-		if err != nil {
-			return err
-		}
-		l.AskedRounds[id] = s.found && !s.isLost()
 	}
 	// The lost run may have had more endpoints, which it did not come to record. The next ones get their ids.
-	for n := len(l.Incident.Endpoints) + 1; ; n++ {
-		if found, err := p.endEndpoint(ctx, l.Incident.Reference, fmt.Sprintf("e%d", n)); err != nil || !found {
+	for n := len(i.Endpoints) + 1; ; n++ {
+		if found, err := p.endEndpoint(ctx, i.Reference, fmt.Sprintf("e%d", n)); err != nil || !found {
 			return err
 		}
 	}
@@ -181,54 +168,25 @@ func (p *pass) endEndpoint(ctx context.Context, r models.Reference, endpoint str
 	return true, p.Temporal.TerminateWorkflow(ctx, id, "", "its incident is started again, and it with the incident")
 }
 
-// repeatFacts tells a new run of an incident's workflow what the lost one did not hear or record: who acknowledged or
-// answered about an approval, and that its round of calls is over.
-func (p *pass) repeatFacts(ctx context.Context, l incident.Lost) error {
-	i := l.Incident
-	if i.Acknowledged == nil {
-		since := l.UnacknowledgedSince()
-		for _, d := range l.Ledger {
-			if d.Revision < since {
-				continue
-			}
-			if err := p.repeatAcknowledgement(ctx, i.Reference, d); err != nil {
-				return err
-			}
-		}
+// repeatFacts tells a new run of an incident's workflow what contacts said that the lost one did not hear or record.
+func (p *pass) repeatFacts(ctx context.Context, i incident.Incident) error {
+	said, err := store.Run(p.Store.InClient(ctx, store.SOC, i.ClientID), func(tx *store.Tx) ([]store.Statement, error) {
+		return tx.Statements(i.Reference)
+	})
+	if err != nil {
+		return err
 	}
-	for _, c := range l.Consents() {
-		if err := p.signal(ctx, i.Reference, models.SignalPhoneConsent, c); err != nil {
+	for _, s := range said {
+		switch {
+		case !i.AwaitsAnswer(s.Effect, s.Key, s.Contact, s.Seq):
+		case s.Key == notify.KeyReply:
+			err = p.signal(ctx, i.Reference, models.SignalTextReply, notify.TextReply{Effect: s.Effect, Contact: s.Contact})
+		default:
+			err = p.signal(ctx, i.Reference, models.SignalKeyPress, notify.KeyPress{Effect: s.Effect, Contact: s.Contact, Digit: s.Key})
+		}
+		if err != nil {
 			return err
 		}
-	}
-	if i.CallRound == 0 || !i.CallRoundEnded.IsZero() {
-		return nil
-	}
-	round, err := p.look(ctx, i.Reference.CallRoundWorkflowID(i.CallRound), models.CallRoundWorkflow)
-	if err != nil || round.running && round.strange == "" {
-		return err
-	}
-	return p.signal(ctx, i.Reference, models.SignalCallRoundEnded, notify.CallRoundResult{Round: i.CallRound})
-}
-
-// reportLostRound tells an incident what a round of calls, which is over, could not report.
-func (p *pass) reportLostRound(ctx context.Context, i incident.Incident) error {
-	l, err := p.readLost(ctx, i)
-	if err != nil || l.Incident.CallRound != i.CallRound || !l.Incident.CallRoundEnded.IsZero() {
-		return err
-	}
-	return p.repeatFacts(ctx, l)
-}
-
-// repeatAcknowledgement signals the acknowledgement that the ledger has of a call or a text.
-func (p *pass) repeatAcknowledgement(ctx context.Context, r models.Reference, d notify.Delivery) error {
-	switch {
-	case d.AcknowledgedBy == uuid.Nil || d.Purpose == notify.PurposeApproval:
-		return nil
-	case d.Kind == notify.EffectCall:
-		return p.signal(ctx, r, models.SignalKeyPress, notify.KeyPress{Effect: d.Key, Contact: d.AcknowledgedBy, Digit: notify.KeyAcknowledge})
-	case d.Kind == notify.EffectText:
-		return p.signal(ctx, r, models.SignalTextReply, notify.TextReply{Effect: d.Key, Contact: d.AcknowledgedBy})
 	}
 	return nil
 }
@@ -263,52 +221,6 @@ func (p *pass) startChild(ctx context.Context, id, summary, kind string, arg any
 	}
 	p.Log.WarnContext(ctx, "a workflow was started again", "id", id)
 	return nil
-}
-
-// restartApprovalCalls starts the calls about the approval of an endpoint of an incident, which were lost. The ledger
-// keeps those who were called already from being called again.
-func (p *pass) restartApprovalCalls(ctx context.Context, i incident.Incident, e incident.Endpoint) error {
-	l, err := p.readLost(ctx, i)
-	if err != nil {
-		return err
-	}
-	now := l.Incident.EndpointOfApproval(e.Approval.ID)
-	if now == nil || !now.Approval.IsAnswerable() || now.Approval.Asked != e.Approval.Asked {
-		return nil
-	}
-	except, err := store.Run(p.Store.InClient(ctx, store.SOC, i.ClientID), func(tx *store.Tx) (map[uuid.UUID]bool, error) {
-		return tx.ContactsMadeBy(now.RequestedBy)
-	})
-	if err != nil {
-		return err
-	}
-	people, err := store.Run(p.Store.InLogins(ctx, i.ClientID), (*store.Tx).NoApprovers)
-	if err != nil {
-		return err
-	}
-	maps.Copy(except, people.Among(l.Directory.Contacts))
-	calls := l.Directory.CallableApprovers(except, now.Approval.Ruling.Persons, l.Incident.PublishedSeverity, l.ReadAt, l.ToldContacts()...)
-	round := l.Incident.CallsAbout(*now, l.Policy, calls)
-	if len(round.Calls) == 0 {
-		return nil
-	}
-	if err := p.requireLease(ctx); err != nil {
-		return err
-	}
-	a := now.Approval
-	id := i.Reference.ApprovalWorkflowID(a.ID, a.Asked)
-	round.Approval.AskedBy = &now.RequestedBy
-	err = p.startChild(ctx, id, string(i.Reference)+" · calls about approval "+a.ID, models.CallRoundWorkflow, round)
-	if err != nil {
-		return err
-	}
-	if l, err = p.readLost(ctx, i); err != nil { // it may have been answered since
-		return err
-	}
-	if now = l.Incident.EndpointOfApproval(a.ID); now != nil && now.Approval.IsAnswerable() {
-		return nil
-	}
-	return p.Temporal.SignalWorkflow(ctx, id, "", models.SignalStopCalls, nil)
 }
 
 // restartEndpoint starts the workflow of a device of an incident whose own workflow needs no start.

@@ -14,17 +14,17 @@ const factsAtOnce = 200
 
 // KeptFact is a fact that the engine did not take when it was reported.
 type KeptFact struct {
-	ID        uuid.UUID
-	Name      string
-	Arg       json.RawMessage
-	Workflows []string      // the first one that has not ended takes it
-	Missed    time.Duration // since the engine first said that it knows none of the workflows; 0: it never did
+	ID       uuid.UUID
+	Name     string
+	Arg      json.RawMessage
+	Workflow string        // the id of the one that takes it
+	Missed   time.Duration // since the engine first said that it does not know the workflow; 0: it never did
 }
 
 type factRow struct {
 	ID        uuid.UUID
 	Name      string
-	Workflows document[[]string]
+	Workflows document[[]string] // the last one takes it; there was more than one once
 	Arg       document[json.RawMessage]
 	KeptAt    time.Time
 	MissedAt  *time.Time
@@ -34,11 +34,11 @@ type factRow struct {
 // TableName names the table.
 func (factRow) TableName() string { return "kept_facts" }
 
-// KeepFact keeps a fact until it was told to one of some workflows. The engine not answering must not lose it.
-func (s *Store) KeepFact(ctx context.Context, name string, arg any, workflows ...string) error {
+// KeepFact keeps a fact until it was told to a workflow. The engine not answering must not lose it.
+func (s *Store) KeepFact(ctx context.Context, name string, arg any, workflow string) error {
 	return s.operate(ctx, "keep fact", func(db *gorm.DB) error {
 		return db.Exec("insert into kept_facts (id, name, workflows, arg, kept_at) values (?, ?, ?, ?, clock_timestamp())",
-			uuid.New(), name, document[[]string]{workflows}, document[any]{arg}).Error
+			uuid.New(), name, document[[]string]{[]string{workflow}}, document[any]{arg}).Error
 	})
 }
 
@@ -52,7 +52,7 @@ func (s *Store) KeptFacts(ctx context.Context) ([]KeptFact, error) {
 		return problem("list kept facts", db.Where("told_at is null").Order("missed_at nulls first, kept_at").Limit(factsAtOnce).Find(&rows).Error)
 	})
 	return each(rows, func(r factRow) KeptFact {
-		f := KeptFact{ID: r.ID, Name: r.Name, Arg: r.Arg.V, Workflows: r.Workflows.V}
+		f := KeptFact{ID: r.ID, Name: r.Name, Arg: r.Arg.V, Workflow: r.Workflows.V[len(r.Workflows.V)-1]}
 		if r.MissedAt != nil {
 			f.Missed = now.Sub(*r.MissedAt)
 		}

@@ -44,10 +44,15 @@ func (tx *Tx) SaveStatement(s Statement) error {
 	return problem("keep a contact's statement", tx.db.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error)
 }
 
-// Statements returns the statements of a contact about an incident, in the order in which they came.
-func (tx *Tx) Statements(r models.Reference, contact uuid.UUID) ([]Statement, error) {
+// Statements returns the statements of contacts about an incident, in the order in which they came: of those named, or of
+// all.
+func (tx *Tx) Statements(r models.Reference, contacts ...uuid.UUID) ([]Statement, error) {
 	var rows []statementRow
-	err := tx.about("contact_statements", "incident", r).Where("contact_id = ?", contact).Order("at, effect, key").Find(&rows).Error
+	q := tx.about("contact_statements", "incident", r)
+	if len(contacts) > 0 {
+		q = q.Where("contact_id in ?", contacts)
+	}
+	err := q.Order("at, effect, key").Find(&rows).Error
 	found := make([]Statement, 0, len(rows))
 	for _, row := range rows {
 		found = append(found, Statement{

@@ -61,7 +61,6 @@ func queues() []queue {
 	return []queue{
 		{models.QueueIncidents, 0, 200, func(r worker.Registry, p Parts) {
 			r.RegisterWorkflowWithOptions(workflows.Incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
-			r.RegisterWorkflowWithOptions(workflows.CallRound, workflow.RegisterOptions{Name: models.CallRoundWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.ChannelCheck, workflow.RegisterOptions{Name: models.ChannelCheckWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.ContactNotice, workflow.RegisterOptions{Name: models.ContactNoticeWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.EDRCheck, workflow.RegisterOptions{Name: models.EDRCheckWorkflow})

@@ -15,6 +15,13 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
+// answersAbout lets a contact press a key in a call about an approval, and returns the call's key.
+func (s *story) answersAbout(approval string, contact uuid.UUID, key notify.Key) string {
+	e := notify.ApprovalCallEffect(ref, acme, approval, "e1", 1, 1, contact)
+	s.env.SignalWorkflow(models.SignalKeyPress, notify.KeyPress{Effect: e.Key, Contact: contact, Digit: key})
+	return e.Key
+}
+
 // called lists who was called about an approval.
 func (s *story) called() (who []uuid.UUID) {
 	for _, e := range s.calls {
@@ -116,7 +123,7 @@ func TestAContactWhoMayNotApprovesNowhere(t *testing.T) {
 	s.answers = s.hears(models.CallNoAnswer)
 	s.askedOn()
 	s.env.RegisterDelayedCallback(func() {
-		s.env.SignalWorkflow(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: first, Granted: true})
+		s.answersAbout("a1", first, notify.KeyAcknowledge)
 	}, 3*time.Minute)
 	during := s.at(20 * time.Minute)
 	s.after(21*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a1"})
@@ -283,8 +290,8 @@ func TestTheConsentOfAUserWhoWasDisabledSinceIsNoneOfTwo(t *testing.T) {
 		"before a user agrees": func(s *story) { s.after(12*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a1"}) },
 		"before a contact agrees": func(s *story) {
 			s.env.RegisterDelayedCallback(func() {
-				s.saidIn = notify.ApprovalCallEffect(ref, acme, notify.ApprovalCall{ID: "a1"}, 1, 1, first).Key
-				s.env.SignalWorkflow(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: first, Granted: true})
+				s.saidIn = notify.ApprovalCallEffect(ref, acme, "a1", "e1", 1, 1, first).Key
+				s.answersAbout("a1", first, notify.KeyAcknowledge)
 			}, 12*time.Minute)
 		},
 	} {

@@ -9,19 +9,15 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/stretchr/testify/mock"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/authority"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
-	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
 // expedites lets the SOC publish an hour after the start.
@@ -45,8 +41,8 @@ func TestALedgerThatCannotBeWrittenStopsNoRound(t *testing.T) {
 		}
 		return nil
 	}
-	s.noteFails = func(string) error {
-		if s.since() < 3*time.Hour {
+	s.recordFails = func(in activities.RecordInput) error {
+		if len(in.Calls) > 0 && s.since() < 3*time.Hour {
 			return errors.New("the database does not answer")
 		}
 		return nil
@@ -103,39 +99,6 @@ func TestALongListIsCalledToItsEndAndNobodyTwiceAtATime(t *testing.T) {
 	}
 	if at := s.moments("acknowledged"); len(at) != 1 || at[0] > 2*time.Hour {
 		t.Errorf("acknowledged at %v", at)
-	}
-}
-
-func TestARoundThatIsLostIsFollowedByAnother(t *testing.T) {
-	s := newStory(t)
-	s.expedites()
-	s.closes(8 * time.Hour)
-	lost := true
-	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Return(func(ctx workflow.Context, in notify.CallRoundInput) error {
-		if lost { // somebody terminated it
-			lost = false
-			return nil
-		}
-		return workflows.CallRound(ctx, in)
-	})
-	s.answers = s.presses("1")
-	i := s.run(models.SeverityCritical)
-	if at := s.moments("acknowledged"); len(at) != 1 || at[0] > 90*time.Minute || i.CallRound != 2 {
-		t.Errorf("acknowledged at %v, in round %d", at, i.CallRound)
-	}
-}
-
-func TestAnAcknowledgementOfARoundGivenUpForLostCounts(t *testing.T) {
-	s := newStory(t)
-	s.expedites()
-	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Return(func(workflow.Context, notify.CallRoundInput) error { return nil })
-	s.env.RegisterDelayedCallback(func() {
-		s.env.SignalWorkflow(models.SignalCallRoundEnded, notify.CallRoundResult{Round: 1, Acknowledged: true, Contact: ciso})
-	}, 3*time.Hour)
-	s.closes(8 * time.Hour)
-	i := s.run(models.SeverityCritical)
-	if at := s.moments("acknowledged"); len(at) != 1 || at[0] != 3*time.Hour || i.CallRound < 2 {
-		t.Errorf("acknowledged at %v, in round %d", at, i.CallRound)
 	}
 }
 
@@ -298,7 +261,7 @@ func TestNobodyIsCalledAfterAnAcknowledgementElsewhere(t *testing.T) {
 		t.Errorf("the round ended at %v", ended)
 	}
 	for key, said := range s.said {
-		if said.Outcome != string(notify.OutcomeCanceled) {
+		if said.Outcome != notify.OutcomeCanceled {
 			t.Errorf("%s: %s", key, said.Outcome)
 		}
 	}
@@ -313,7 +276,7 @@ func TestACallUnderWayIsHungUpAfterAnAcknowledgementElsewhere(t *testing.T) {
 	if len(s.calls) != 1 || !slices.Equal(s.hungUp, []string{"CA" + s.calls[0].Key}) {
 		t.Fatalf("%d calls, hung up %v", len(s.calls), s.hungUp)
 	}
-	if said := s.said[s.calls[0].Key].Outcome; said != string(notify.OutcomeCanceled) {
+	if said := s.said[s.calls[0].Key].Outcome; said != notify.OutcomeCanceled {
 		t.Errorf("the ledger says %q", said)
 	}
 }
@@ -343,10 +306,7 @@ func TestAKeyPressCountsAfterTheCallWasGivenUp(t *testing.T) {
 				return
 			}
 			s.env.RegisterDelayedCallback(func() {
-				press := notify.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: notify.KeyAcknowledge}
-				if s.env.SignalWorkflowByID(e.Workflow, models.SignalKeyPress, press) != nil {
-					s.env.SignalWorkflow(models.SignalKeyPress, press)
-				}
+				s.presses("1")(e)
 			}, 190*time.Second)
 		}
 		s.expedites()
@@ -378,8 +338,8 @@ func TestALateWordOfTheCarrierDoesNotUndoANewerOne(t *testing.T) {
 		if e.Occurrence > 1 {
 			return
 		}
-		s.signalRound(e, models.SignalCallProgress, notify.CallProgress{Effect: e.Key, Status: models.CallInProgress, Sequence: 2})
-		s.signalRound(e, models.SignalCallProgress, notify.CallProgress{Effect: e.Key, Status: models.CallBusy, Sequence: 1})
+		s.tells(e, models.SignalCallProgress, notify.CallProgress{Effect: e.Key, Status: models.CallInProgress, Sequence: 2})
+		s.tells(e, models.SignalCallProgress, notify.CallProgress{Effect: e.Key, Status: models.CallBusy, Sequence: 1})
 		s.env.RegisterDelayedCallback(func() { s.presses("1")(e) }, 20*time.Second)
 	}
 	s.expedites()
@@ -447,11 +407,12 @@ func TestRoundsThatCallTheSameNumberTakeTurns(t *testing.T) {
 	s.run(models.SeverityCritical)
 	rung := map[string]bool{}
 	for _, c := range calls {
-		rung[c.Workflow] = true
+		approval, _ := notify.ApprovalOf(c.Key, ref)
+		rung[approval] = true
 	}
-	for _, round := range []string{ref.CallRoundWorkflowID(1), ref.ApprovalWorkflowID("a1", 1), ref.ApprovalWorkflowID("a2", 1), ref.ApprovalWorkflowID("a3", 1)} {
-		if !rung[round] {
-			t.Errorf("%s never reached the phone; the line was engaged %d times", round, engaged)
+	for _, about := range []string{"", "a1", "a2", "a3"} {
+		if !rung[about] {
+			t.Errorf("the calls about %q never reached the phone; the line was engaged %d times", about, engaged)
 		}
 	}
 	for _, task := range during.Tasks {
@@ -520,34 +481,5 @@ func TestACallInsteadOfAMailStopsWithAnAcknowledgement(t *testing.T) {
 	s.run(models.SeverityMedium)
 	if len(s.calls) != 1 || len(s.hungUp) != 1 || s.count("call_round_started") != 1 {
 		t.Errorf("%d calls, %d hung up, %d rounds", len(s.calls), len(s.hungUp), s.count("call_round_started"))
-	}
-}
-
-// The round was lost while the second contact's phone rang, and goes on in a new run, which has not come to that call.
-func TestAKeyInACallOfALostRoundCounts(t *testing.T) {
-	for _, digit := range []notify.Key{notify.KeyAcknowledge, notify.KeyDeny} {
-		s := newStory(t)
-		s.callStands = func(string) models.CallStatus { return models.CallCompleted } // the carrier knows of no key
-		s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: ref.ApprovalWorkflowID("a1", 1), TaskQueue: models.QueueIncidents})
-		var consents []notify.PhoneConsent
-		s.env.OnSignalExternalWorkflow(mock.Anything, ref.WorkflowID(), "", models.SignalPhoneConsent, mock.Anything).
-			Return(func(_, _, _, _ string, c any) error {
-				consent, _ := c.(notify.PhoneConsent)
-				consents = append(consents, consent)
-				return nil
-			})
-		in := notify.CallRoundInput{
-			Reference: ref, ClientID: acme, Revision: 1, Round: 1, Policy: models.DefaultPolicy(), Approval: &notify.ApprovalCall{ID: "a1", Endpoint: "e1", Persons: 1},
-			Calls: []notify.Recipient{{Contact: first, Channel: models.ChannelVoice}, {Contact: ciso, Channel: models.ChannelVoice, Person: "ciso"}},
-		}
-		e := notify.ApprovalCallEffect(ref, acme, *in.Approval, 1, 1, ciso)
-		s.env.RegisterDelayedCallback(func() {
-			s.env.SignalWorkflow(models.SignalKeyPress, notify.KeyPress{Effect: e.Key, Contact: ciso, Digit: digit})
-		}, 5*time.Second)
-		s.env.ExecuteWorkflow(models.CallRoundWorkflow, in)
-		want := notify.PhoneConsent{Approval: "a1", Contact: ciso, Person: "ciso", Granted: digit == notify.KeyAcknowledge}
-		if len(consents) != 2 || consents[0] != want || !consents[1].Ended || consents[1].AllCalled {
-			t.Errorf("after key %s the incident hears %+v, want %+v and the end", digit, consents, want)
-		}
 	}
 }

@@ -26,7 +26,6 @@ type (
 	evaluateAuthorityInput = activities.EvaluateAuthorityInput
 	agreedBefore           = activities.AgreedBefore
 	foundStatement         = activities.Statement
-	outcomeInput           = activities.OutcomeInput
 	commandInput           = activities.CommandInput
 	noticeInput            = activities.NoticeInput
 	recordedInput          = activities.RecordedInput
@@ -42,9 +41,13 @@ var records *activities.Records
 // asked for it is committed. When that task is lost, with the worker or with the engine, the next task may see more
 // signals and give the same numbers to other events, and the store would keep events that never happened.
 func record(ctx workflow.Context, in activities.RecordInput) error {
+	summary := "record how calls ended"
+	if len(in.Events) > 0 {
+		summary = "record " + string(in.Events[0].Type)
+	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Second,
-		Summary:             "record " + string(in.Events[0].Type),
+		Summary:             summary,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
 	})
 	return finished(ctx, workflow.ExecuteActivity(ctx, records.Record, in))
@@ -118,11 +121,6 @@ func endContactNotice(ctx workflow.Context, n notify.ContactNotice) error {
 // cancelEffect keeps an effect from being tried.
 func cancelEffect(ctx workflow.Context, in activities.CancelInput) error {
 	return workflow.ExecuteLocalActivity(localContext(ctx, "cancel a message that is no longer wanted"), records.CancelEffect, in).Get(ctx, nil)
-}
-
-// setOutcome writes our own word on a call into the ledger.
-func setOutcome(ctx workflow.Context, in activities.OutcomeInput) error {
-	return workflow.ExecuteLocalActivity(localContext(ctx, "record outcome "+in.Outcome), records.SetOutcome, in).Get(ctx, nil)
 }
 
 // evaluateAuthority asks the client's response authority for a ruling.

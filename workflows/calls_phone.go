@@ -14,6 +14,8 @@ import (
 type (
 	callInput = activities.CallInput
 	callRef   = activities.CallRef
+	// placedCall is what the carrier and the ledger say of a call that was asked for.
+	placedCall = activities.PlacedCall
 )
 
 // errEngaged is the type of the error that says that another call of ours to the number is under way.
@@ -44,19 +46,19 @@ func sendCheckText(ctx workflow.Context, summary string, patience time.Duration,
 
 // placeCheckCall calls a contact to tell a code.
 func placeCheckCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) error {
-	var id string
-	return workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.PlaceCall, in).Get(ctx, &id)
+	var placed placedCall
+	return workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.PlaceCall, in).Get(ctx, &placed)
 }
 
-// placeCall asks the carrier for a call and returns the carrier's id of it. A canceled request is not tried again; an
+// placeCall asks the carrier for a call, and returns how it stands. A canceled request is not tried again; an
 // attempt under way is waited for and may succeed. A number that another call of ours uses is not waited for here.
-func placeCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) (id string, err error) {
+func placeCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) (placed activities.PlacedCall, err error) {
 	o := workflow.GetActivityOptions(queueContext(ctx, models.QueuePhone, summary, patience))
 	o.StartToCloseTimeout = callAttemptWithin
 	o.WaitForCancellation = true
 	o.RetryPolicy.NonRetryableErrorTypes = []string{errEngaged}
-	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), phone.PlaceCall, in).Get(ctx, &id)
-	return id, err
+	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), phone.PlaceCall, in).Get(ctx, &placed)
+	return placed, err
 }
 
 // callStatus asks the carrier how a call stands.

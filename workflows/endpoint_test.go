@@ -15,7 +15,7 @@ import (
 	"github.com/watchfire-mdr/watchfire/activities"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
-	"github.com/watchfire-mdr/watchfire/models/notify"
+	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
 // at keeps the incident as it is known some time after it was opened.
@@ -118,31 +118,36 @@ func TestADeviceWhoseWorkflowSomebodyElseStartedIsIsolated(t *testing.T) {
 		s.events = append(s.events, slices.DeleteFunc(slices.Clone(in.Events), func(e incident.Event) bool { return e.Seq <= s.seq() })...)
 		return errors.New("no answer")
 	}
-	id := ref.EndpointWorkflowID("e1")
-	s.env.OnWorkflow(models.CallRoundWorkflow, mock.Anything, mock.Anything).Once().Return(func(ctx workflow.Context, in notify.CallRoundInput) error {
+	id := ref.EndpointWorkflowID("e2")
+	s.env.RegisterWorkflowWithOptions(func(ctx workflow.Context, in incident.EndpointState) error {
+		if in.Endpoint == "e2" {
+			return workflows.Endpoint(ctx, in)
+		}
 		lost = true
 		if err := workflow.Sleep(ctx, time.Second); err != nil { // the device is asked for
 			return err
 		}
 		ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON})
 		state := incident.EndpointState{
-			Reference: in.Reference, ClientID: in.ClientID, Endpoint: "e1", Hostname: isolate.Hostname, Policy: in.Policy,
+			Reference: in.Reference, ClientID: in.ClientID, Endpoint: "e2", Hostname: isolate.Hostname, Policy: in.Policy,
 			Wanted: incident.DesiredState{Desired: models.DesiredIsolated, Generation: 1},
 		}
 		if err := workflow.ExecuteChildWorkflow(ctx, models.EndpointWorkflow, state).GetChildWorkflowExecution().Get(ctx, nil); err != nil {
 			t.Errorf("it cannot be started: %v", err)
 		}
-		return workflow.Sleep(ctx, time.Hour)
-	})
+		return workflows.Endpoint(ctx, in)
+	}, workflow.RegisterOptions{Name: models.EndpointWorkflow, DisableAlreadyRegisteredCheck: true})
 	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.after(time.Minute, models.RoleAnalyst, &incident.Isolate{Hostname: "PC-1", Reason: "beacon"})
 	s.after(time.Minute+500*time.Millisecond, models.RoleAnalyst, isolate)
 	s.env.RegisterDelayedCallback(func() { lost = false }, 70*time.Second)
 	s.after(2*time.Minute, models.RoleResponder, &incident.Acknowledge{})
 	during := s.at(5 * time.Minute)
+	s.after(29*time.Minute, models.RoleResponder, &incident.Release{Endpoint: "e2", Reason: "reinstalled"})
 	s.containedBy(30 * time.Minute)
 	s.run(models.SeverityCritical)
-	if e := during.Endpoints[0]; during.Containment() != incident.ContainmentContained || len(s.edr) == 0 {
-		t.Errorf("minutes after it was permitted: containment %s, %+v, asked of the EDR %v", during.Containment(), e, s.edr)
+	if e := during.Endpoints[1]; e.Observed != models.HostIsolated || len(s.edr) == 0 {
+		t.Errorf("minutes after it was permitted: %+v, asked of the EDR %v", e, s.edr)
 	}
 }
 

@@ -22,7 +22,7 @@ type incidentWorkflow struct {
 	approving  approving
 	inboxes    []inbox
 	shown      presentation
-	unfinished int           // signals being handled, messages being taken back, child workflows being told or started
+	unfinished int           // signals being handled, messages being taken back, calls being placed, child workflows being told or started
 	heard      time.Time     // when the last signal was handled
 	room       incident.Room // that the incident takes
 	renewing   bool          // an operator asks to go on in a new run
@@ -45,12 +45,12 @@ func Incident(ctx workflow.Context, state incident.State) error {
 			sending: map[notify.Notification]bool{}, carried: map[notify.Notification]bool{}, waited: map[notify.Notification][]notify.Notification{},
 			probing: map[models.Channel]bool{}, probes: map[models.Channel]int{},
 		},
-		approving: approving{endsItself: map[string]bool{}},
-		shown:     presentationOf(state.Incident),
-		room:      incident.NewRoom(state.Incident),
+		calling: calling{calls: map[string]*phoneCall{}, made: map[*notify.CallRound]bool{}},
+		shown:   presentationOf(state.Incident),
+		room:    incident.NewRoom(state.Incident),
 	}
 	w.containing.noteVersions(w.state.Incident)
-	w.state.Unrecorded, w.state.UnrecordedBy = nil, nil
+	w.state.Unrecorded, w.state.UnrecordedBy, w.state.UnrecordedCalls = nil, nil, nil
 	if err := w.setup(ctx); err != nil {
 		return err
 	}
@@ -89,11 +89,11 @@ func (w *incidentWorkflow) setup(ctx workflow.Context) error {
 //	recordEvents        events that are not in the store           activity Record; search attributes and details
 //	messageContacts     notifications                              activities SendMail and SendText; ContactMessaged,
 //	                                                               NotDelivered, tasks about messages
-//	callContacts        severity, acknowledgement, pending calls   child workflow CallRound; CallRoundStarted and
-//	                                                               CallRoundEnded, task nobody_reached
+//	callContacts        severity, acknowledgement, pending calls   rounds of calls: activity PlaceCall; CallRoundStarted,
+//	                                                               ContactCalled, CallRoundEnded, task nobody_reached
 //	containEndpoints    endpoints without a ruling or whose        EvaluateAuthority and ContainmentRuled; child workflow
 //	                    workflow does not know the desired state   Endpoint and its signal desired-state
-//	callAboutApprovals  approvals that people are asked for        child workflow CallRound about an approval
+//	callAboutApprovals  approvals that people are asked for        a coroutine for each round of calls about one
 //	watchContainment    deadlines of approvals and leases          ApprovalExpired, LeaseDue, a new ruling
 //	remindClient        the client's turn, open questions          ReminderSent, QuestionReminded, QuestionOverdue
 //	askAboutRisks       the expiry of accepted risks               RiskExpired and its task
@@ -141,8 +141,25 @@ func (w *incidentWorkflow) run(ctx workflow.Context) error {
 func (w *incidentWorkflow) nextState() incident.State {
 	next := w.state
 	next.Incident = next.Incident.Carried()
-	next.Unrecorded, next.UnrecordedBy = w.recording.events(), w.recording.commands
+	next.Unrecorded, next.UnrecordedBy, next.UnrecordedCalls = w.recording.events(), w.recording.commands, w.recording.calls
+	next.Rounds = carriedRounds(next.Rounds)
 	return next
+}
+
+// mostCarriedCalls bounds the contacts in the rounds of calls that the next run is told in full. What became of the calls
+// of the others the ledger knows.
+const mostCarriedCalls = 1000
+
+// carriedRounds returns the rounds of calls for the next run.
+func carriedRounds(all []*notify.CallRound) (carried []*notify.CallRound) {
+	contacts := 0
+	for _, r := range all {
+		if contacts += len(r.Contacts); contacts > mostCarriedCalls {
+			r = &notify.CallRound{Round: r.Round, Revision: r.Revision, Approval: r.Approval, Endpoint: r.Endpoint}
+		}
+		carried = append(carried, r)
+	}
+	return carried
 }
 
 // awaitFeedback gives the client time to rate how the incident was handled.
@@ -155,7 +172,7 @@ func (w *incidentWorkflow) awaitFeedback(ctx workflow.Context, mayRenew func() b
 // isFinished reports whether the incident is over and nothing is left to do or to wait for.
 func (w *incidentWorkflow) isFinished(ctx workflow.Context) bool {
 	i := w.state.Incident
-	if !i.IsOver() || w.hasExpiredRisk(ctx) || w.isMessaging() || w.isRoundUnderway() || w.state.Managing && !w.containing.detached {
+	if !i.IsOver() || w.hasExpiredRisk(ctx) || w.isMessaging() || len(w.state.Rounds) > 0 || w.state.Managing && !w.containing.detached {
 		return false
 	}
 	window := i.ClosedAt.Add(time.Duration(w.state.Policy.FeedbackWindow))
@@ -165,7 +182,7 @@ func (w *incidentWorkflow) isFinished(ctx workflow.Context) bool {
 // isQuiet reports whether this run could end here and lose nothing: every event is in the store, no handler is at work
 // and no signal is unread. Messages being handed over do not count: the ledger knows them, and the next run goes on.
 func (w *incidentWorkflow) isQuiet(ctx workflow.Context) bool {
-	recorded := len(w.recording.pending) == 0 && w.recording.recorded == w.state.Incident.Seq
+	recorded := !w.recording.isBehind() && w.recording.recorded == w.state.Incident.Seq
 	return recorded && w.isAtRest(ctx)
 }
 

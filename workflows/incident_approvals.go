@@ -15,8 +15,7 @@ import (
 
 // approving is the transient state of callAboutApprovals.
 type approving struct {
-	toCall     []string        // approvals that contacts are to be called about
-	endsItself map[string]bool // approvals whose round of calls is over, or ends by itself
+	toCall []string // approvals that contacts are to be called about
 }
 
 // nextWithoutRuling returns an endpoint whose desired state needs a ruling of the response authority now, or nil. The
@@ -130,68 +129,76 @@ func (w *incidentWorkflow) openApproval(id string) *incident.Endpoint {
 	return nil
 }
 
-// callAboutApprovals starts the calls about approvals that people are asked for, and goes on with those that an earlier
-// run started.
-func (w *incidentWorkflow) callAboutApprovals(ctx workflow.Context) {
+// askForApprovals has contacts called about every approval that people are asked for, unless it was done.
+func (w *incidentWorkflow) askForApprovals() {
 	for _, e := range w.state.Incident.Endpoints {
 		if e.Approval.IsAnswerable() {
 			w.approving.toCall = append(w.approving.toCall, e.Approval.ID)
 		}
 	}
+}
+
+// callAboutApprovals begins the calls about approvals that people are asked for, and goes on with those that an earlier
+// run began.
+func (w *incidentWorkflow) callAboutApprovals(ctx workflow.Context) {
+	w.askForApprovals()
 	for workflow.Await(ctx, func() bool { return len(w.approving.toCall) > 0 }) == nil {
 		approval := w.approving.toCall[0]
 		w.approving.toCall = w.approving.toCall[1:]
-		workflow.Go(ctx, func(ctx workflow.Context) { w.callAboutApproval(ctx, approval) })
+		if r := w.startApprovalRound(ctx, approval); r != nil {
+			workflow.Go(ctx, func(ctx workflow.Context) { _ = w.makeCalls(ctx, r) })
+		}
 	}
 }
 
-// callAboutApproval has contacts called about an approval, in their order, until people have answered or time is up.
-func (w *incidentWorkflow) callAboutApproval(ctx workflow.Context, approval string) {
-	i, rebases := w.state.Incident, w.recording.rebases
-	if workflow.Await(ctx, func() bool { return w.mayFollow(i.Seq) || w.recording.rebases > rebases }) != nil {
-		return
+// startApprovalRound returns the round of calls about an approval, in the contacts' order, that nobody makes yet. It
+// returns nil when the approval is no longer open, its calls are made or over, or there is nobody to call, which the SOC
+// is told.
+func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval string) *notify.CallRound {
+	seq, rebases := w.state.Incident.Seq, w.recording.rebases
+	if workflow.Await(ctx, func() bool { return w.mayFollow(seq) || w.recording.rebases > rebases }) != nil {
+		return nil
 	}
 	e := w.openApproval(approval)
 	if e == nil {
-		return
+		return nil
 	}
-	round := e.Approval.Asked
-	if w.state.ApprovalRounds[approval] < round && !w.startApprovalRound(ctx, approval, round) {
-		return
+	asked := e.Approval.Asked
+	n := slices.IndexFunc(w.state.Rounds, func(r *notify.CallRound) bool { return r.Approval == approval && r.Round == asked })
+	if n < 0 && w.state.ApprovalRounds[approval] >= asked || n >= 0 && w.calling.made[w.state.Rounds[n]] {
+		return nil
 	}
-	if workflow.Await(ctx, func() bool { return w.openApproval(approval) == nil }) == nil {
-		if w.approving.endsItself[approval] {
-			return
+	r := &notify.CallRound{Round: asked, Revision: w.state.Incident.Revision, Approval: approval, Endpoint: e.ID}
+	if n >= 0 {
+		r = w.state.Rounds[n]
+	}
+	if r.Contacts == nil {
+		p, err := w.plan(ctx, planInput{At: workflow.Now(ctx), Approval: true, AskedBy: w.askedBy(e), Persons: personsFor(e)})
+		if e = w.openApproval(approval); err != nil || e == nil {
+			return nil
 		}
-		// The signal fails when the round is over, which needs no stop.
-		id := i.Reference.ApprovalWorkflowID(approval, round)
-		_ = workflow.SignalExternalWorkflow(ctx, id, "", models.SignalStopCalls, nil).Get(ctx, nil)
+		if r.Contacts = e.CallableAbout(p.Calls); len(r.Contacts) == 0 {
+			w.openTask(ctx, incident.TaskNoApprover, approval, "nobody can be called who may give approval "+approval+
+				" on the phone; responders and admins of the client can give it over the API")
+			return nil
+		}
+		w.endTask(ctx, incident.TaskNoApprover, approval)
 	}
+	if n < 0 {
+		w.state.Rounds = append(w.state.Rounds, r)
+	}
+	w.state.ApprovalRounds[approval] = asked
+	w.calling.made[r] = true
+	return r
 }
 
-// startApprovalRound starts the calls. It reports false when there is nobody to call, which the SOC is told, or the
-// approval is no longer open.
-func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval string, round int) bool {
-	i := w.state.Incident
-	by := w.askedBy(w.openApproval(approval))
-	p, err := w.plan(ctx, planInput{At: workflow.Now(ctx), Approval: true, AskedBy: by, Persons: personsFor(w.openApproval(approval))})
-	e := w.openApproval(approval)
-	if err != nil || e == nil {
-		return false
+// approvalCallsEnded lets an isolation go on that waits for the client only as long as somebody can be called.
+func (w *incidentWorkflow) approvalCallsEnded(ctx workflow.Context, r *notify.CallRound) {
+	delete(w.calling.made, r)
+	e := w.openApproval(r.Approval)
+	if e != nil && e.Approval.Asked == r.Round && e.Approval.Ruling.Decision == authority.DecideAskThenAuto && r.HasCalledEverybody() {
+		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ApprovalExpired{Approval: r.Approval, AllCalled: true}))
 	}
-	calls := i.CallsAbout(*e, w.state.Policy, p.Calls)
-	if len(p.Calls) == 0 || len(calls.Calls) == 0 {
-		w.openTask(ctx, incident.TaskNoApprover, approval, "nobody can be called who may give approval "+approval+
-			" on the phone; responders and admins of the client can give it over the API")
-		return false
-	}
-	w.endTask(ctx, incident.TaskNoApprover, approval)
-	w.state.ApprovalRounds[approval] = round
-	w.approving.endsItself[approval] = false
-	calls.Approval.AskedBy = by
-	w.startChild(ctx, i.Reference.ApprovalWorkflowID(approval, round), fmt.Sprintf("%s · calls about approval %s", i.Reference, approval), models.CallRoundWorkflow,
-		calls)
-	return true
 }
 
 // askedBy returns who asked for what is to be approved on an endpoint. nil: the answer of every contact counts.
@@ -211,49 +218,26 @@ func personsFor(e *incident.Endpoint) int {
 	return e.Approval.Ruling.Persons
 }
 
-// handlePhoneConsent takes a contact's key press about an approval, or the report that the calls have ended.
-func (w *incidentWorkflow) handlePhoneConsent(ctx workflow.Context, c notify.PhoneConsent) {
-	e := w.openApproval(c.Approval)
-	var voided []models.Actor
-	if e != nil && !c.Ended {
-		key := notify.KeyDeny
-		if c.Granted {
-			key = notify.KeyAcknowledge
-		}
-		ok, found := w.isBacked(ctx, statement{c.Contact, key, c.Approval})
-		if !ok {
-			return
-		}
-		c.Person, e = found.Person, w.openApproval(c.Approval)
-		if e != nil { // who agreed meanwhile was looked up for that
-			voided = slices.DeleteFunc(e.Approval.Givers(), func(by models.Actor) bool { return !slices.Contains(found.Voided, by) })
-		}
+// takeConsent takes a contact's answer about an approval, which their own row stands behind.
+func (w *incidentWorkflow) takeConsent(ctx workflow.Context, approval string, k notify.KeyPress, found foundStatement) {
+	e := w.openApproval(approval)
+	if e == nil || k.Digit != notify.KeyAcknowledge && k.Digit != notify.KeyDeny {
+		return
 	}
-	defer func() {
-		w.approving.endsItself[c.Approval] = c.Ended || e != nil && w.openApproval(c.Approval) == nil || w.approving.endsItself[c.Approval]
-	}()
-	switch {
-	case e == nil:
-	case c.Ended:
-		if c.AllCalled && e.Approval.Ruling.Decision == authority.DecideAskThenAuto {
-			w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ApprovalExpired{Approval: c.Approval, AllCalled: true}))
-		}
-	case c.Granted:
-		w.answerApproval(ctx, c, (*incident.Approve)(nil).Name(), &incident.ApprovalGiven{Approval: c.Approval, Person: c.Person, Via: "voice", Voided: voided})
-	default:
-		w.answerApproval(ctx, c, (*incident.Deny)(nil).Name(), &incident.ApprovalDenied{Approval: c.Approval, Person: c.Person, Via: "voice"})
+	by := models.ContactActor(k.Contact)
+	if k.Digit == notify.KeyDeny {
+		w.answerApproval(ctx, by, (*incident.Deny)(nil).Name(), &incident.ApprovalDenied{Approval: approval, Person: found.Person, Via: "voice"})
+	} else { // who agreed meanwhile was looked up, too
+		voided := slices.DeleteFunc(e.Approval.Givers(), func(by models.Actor) bool { return !slices.Contains(found.Voided, by) })
+		w.answerApproval(ctx, by, (*incident.Approve)(nil).Name(), &incident.ApprovalGiven{Approval: approval, Person: found.Person, Via: "voice", Voided: voided})
 	}
-	if e != nil && !c.Ended { // whoever answers has heard of the incident
-		w.recordAcknowledgement(ctx, c.Contact, "voice", "answer about approval "+c.Approval)
-	}
+	w.recordAcknowledgement(ctx, k.Contact, "voice", "answer about approval "+approval) // whoever answers has heard of the incident
 }
 
 // answerApproval records a contact's answer about an approval or, when it is refused, that it was.
-func (w *incidentWorkflow) answerApproval(ctx workflow.Context, c notify.PhoneConsent, command string, answer incident.EventData) {
-	by := models.ContactActor(c.Contact)
+func (w *incidentWorkflow) answerApproval(ctx workflow.Context, by models.Actor, command string, answer incident.EventData) {
 	err := w.emit(ctx, by, answer)
 	if err == nil {
-		w.logIfRefused(ctx, err)
 		return
 	}
 	rejected := &incident.CommandRejected{Command: command, Reason: failureText(rejection(err)), By: by}

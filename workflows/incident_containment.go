@@ -1,9 +1,12 @@
 package workflows
 
 import (
+	"errors"
 	"slices"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -247,4 +250,35 @@ func (w *incidentWorkflow) awaitRest(ctx workflow.Context, mayRenew func() bool)
 	}
 	w.containing.atRest = !w.isManaging(workflow.Now(ctx))
 	return nil
+}
+
+// startTries is how often a child is started whose id another workflow has, and startAgainAfter the pause between: one
+// that is none of ours fails within that time, and the id is free.
+const (
+	startTries      = 3
+	startAgainAfter = 2 * time.Second
+)
+
+// startChild starts a child workflow that outlives this run, and reports whether it did: a child that runs already is
+// fine. The run stays until the child was started: Temporal forgets a start when the run ends in the same task.
+func (w *incidentWorkflow) startChild(ctx workflow.Context, id, summary, kind string, arg any) bool {
+	w.unfinished++
+	defer func() { w.unfinished-- }()
+	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+		WorkflowID: id, StaticSummary: summary, WorkflowTaskTimeout: models.WorkflowTaskTimeout,
+		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+	})
+	err := workflow.ExecuteChildWorkflow(ctx, kind, arg).GetChildWorkflowExecution().Get(ctx, nil)
+	var taken *temporal.ChildWorkflowExecutionAlreadyStartedError
+	for n := 1; n < startTries && errors.As(err, &taken); n++ {
+		if pause(ctx, startAgainAfter, "the id of a child is taken; start it again") != nil {
+			break
+		}
+		err = workflow.ExecuteChildWorkflow(ctx, kind, arg).GetChildWorkflowExecution().Get(ctx, nil)
+	}
+	if err != nil {
+		workflow.GetLogger(ctx).Info("child workflow not started", "id", id, "error", err)
+	}
+	return err == nil
 }

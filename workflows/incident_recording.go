@@ -25,6 +25,7 @@ const askAgainAfter = time.Minute
 type recording struct {
 	pending  []pendingEvent           // applied and not in the store yet, in order
 	commands []incident.CommandResult // those whose last event is pending
+	calls    []notify.CallEnd         // that the ledger is to be told of
 	recorded int                      // Seq of the last event that the store is known to have
 	refused  bool                     // the store refuses the first of them: no command is carried out
 	rebases  int                      // how often the incident went on from what the store has
@@ -39,7 +40,7 @@ type pendingEvent struct {
 }
 
 func recordingOf(s incident.State) recording {
-	r := recording{commands: s.UnrecordedBy, recorded: s.Incident.Seq - len(s.Unrecorded)}
+	r := recording{commands: s.UnrecordedBy, calls: s.UnrecordedCalls, recorded: s.Incident.Seq - len(s.Unrecorded)}
 	for _, e := range s.Unrecorded {
 		r.pending = append(r.pending, pendingEvent{Event: e, size: e.Size(), notifications: s.Incident.NotificationsAfter(e)})
 	}
@@ -53,6 +54,9 @@ func (r *recording) events() (events []incident.Event) {
 	}
 	return events
 }
+
+// isBehind reports whether something is to be written that is not known to be in the store.
+func (r *recording) isBehind() bool { return len(r.pending) > 0 || len(r.calls) > 0 }
 
 // bytes returns the size of the pending events.
 func (r *recording) bytes() (sum int) {
@@ -98,7 +102,10 @@ func (w *incidentWorkflow) nextBatch() recordInput {
 		}
 		count++
 	}
-	in := recordInput{ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference}
+	in := recordInput{ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, Calls: slices.Clone(r.calls[:min(len(r.calls), batchEvents)])}
+	if count == 0 {
+		return in
+	}
 	in.Events = r.events()[:count]
 	last := in.Events[count-1].Seq
 	for _, c := range r.commands {
@@ -111,7 +118,7 @@ func (w *incidentWorkflow) nextBatch() recordInput {
 
 // recordEvents writes events to the store in order, batch by batch, for as long as the run lives.
 func (w *incidentWorkflow) recordEvents(ctx workflow.Context) {
-	for workflow.Await(ctx, func() bool { return len(w.recording.pending) > 0 }) == nil {
+	for workflow.Await(ctx, w.recording.isBehind) == nil {
 		in, rebases := w.nextBatch(), w.recording.rebases
 		err := record(ctx, in)
 		switch {
@@ -138,9 +145,13 @@ func (w *incidentWorkflow) recordEvents(ctx workflow.Context) {
 	}
 }
 
-// noteRecorded takes a batch that the store has out of the pending events.
+// noteRecorded takes a batch that the store has out of what is pending.
 func (w *incidentWorkflow) noteRecorded(in recordInput) {
 	r := &w.recording
+	r.calls = slices.Delete(r.calls, 0, len(in.Calls))
+	if len(in.Events) == 0 {
+		return
+	}
 	r.recorded, r.refused = in.Events[len(in.Events)-1].Seq, false
 	for n := range in.Events {
 		w.release(&r.pending[n])
@@ -158,7 +169,7 @@ func (w *incidentWorkflow) noteRefused(ctx workflow.Context, err error) {
 	}
 	workflow.GetMetricsHandler(ctx).Counter("watchfire_events_refused").Inc(1)
 	workflow.GetLogger(ctx).Error("the store refuses the events of an incident; its commands are stopped",
-		"incident", w.state.Incident.Reference, "seq", w.recording.pending[0].Seq, "type", typeOf(err))
+		"incident", w.state.Incident.Reference, "seq", w.recording.recorded+1, "type", typeOf(err))
 }
 
 // isBehind reports whether the store knew a later history of the incident, up to an event with this Seq, than the workflow
@@ -201,7 +212,7 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	events := slices.DeleteFunc(w.recording.events(), func(e incident.Event) bool { return slices.Contains(stored.Repeated, e.Seq) })
 	commands := w.recording.commands
 	w.state.Incident, w.room = stored.Incident, incident.NewRoom(stored.Incident)
-	w.recording = recording{recorded: stored.Incident.Seq, rebases: w.recording.rebases + 1, rebasing: true}
+	w.recording = recording{calls: w.recording.calls, recorded: stored.Incident.Seq, rebases: w.recording.rebases + 1, rebasing: true}
 	clear(w.messaging.waited)
 	w.containing.versions = nil
 	w.containing.noteVersions(w.state.Incident)
@@ -210,6 +221,8 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	}
 	w.state.FallbacksSent = union(w.state.FallbacksSent, stored.Unsent.FallbacksSent)
 	w.state.PendingCalls = union(w.state.PendingCalls, stored.Unsent.PendingCalls)
+	w.state.Rounds, w.state.ApprovalRounds = stored.Unsent.Rounds, map[string]int{}
+	w.askForApprovals()
 	w.state.Looks = map[string]incident.Look{}
 	for _, e := range stored.Incident.Endpoints { // its workflow may run: it is signalled before one is started
 		w.state.EndpointVersions[e.ID] = 1

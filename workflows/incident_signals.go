@@ -14,12 +14,10 @@ import (
 // registerSignals takes the facts that machines and child workflows report.
 func (w *incidentWorkflow) registerSignals(ctx workflow.Context) {
 	receiveFacts(ctx, w, models.SignalKeyPress, w.handleKeyPress)
-	receiveFacts(ctx, w, models.SignalContactCalled, w.handleContactCalled)
-	receiveFacts(ctx, w, models.SignalCallRoundEnded, w.handleRoundEnded)
+	receiveFacts(ctx, w, models.SignalCallProgress, w.handleCallProgress)
 	receiveFacts(ctx, w, models.SignalEndpointObserved, w.handleEndpointObserved)
 	receiveFacts(ctx, w, models.SignalUndelivered, w.handleUndelivered)
 	receiveFacts(ctx, w, models.SignalTextReply, w.handleTextReply)
-	receiveFacts(ctx, w, models.SignalPhoneConsent, w.handlePhoneConsent)
 	receiveFacts(ctx, w, models.SignalRefused, w.handleRefused)
 	receiveFacts(ctx, w, models.SignalStoreAhead, w.handleStoreAhead)
 	receiveFacts(ctx, w, models.SignalEndpointAnew, w.handleEndpointAnew)
@@ -132,31 +130,6 @@ func (w *incidentWorkflow) attendInboxes(ctx workflow.Context) {
 func (w *incidentWorkflow) awaitMessage(ctx workflow.Context, in []inbox) (n int, err error) {
 	err = workflow.Await(ctx, func() bool { return slices.ContainsFunc(in, inbox.hasMessage) })
 	return slices.IndexFunc(in, inbox.hasMessage), err
-}
-
-// handleKeyPress takes the key press of a human on the phone. It comes here when the round that placed the call is
-// over, or did not find the contact's own row behind it.
-func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPress) {
-	if k.Digit == notify.KeyHeard {
-		w.handleHeard(ctx, k)
-		return
-	}
-	approval, _ := notify.ApprovalOf(k.Effect, w.state.Incident.Reference)
-	if ok, _ := w.isBacked(ctx, statement{k.Contact, k.Digit, approval}); !ok || k.Digit != notify.KeyAcknowledge || approval != "" {
-		return
-	}
-	w.recordAcknowledgement(ctx, k.Contact, "voice", keyPress1)
-	w.unfinished++
-	defer func() { w.unfinished-- }()
-	report := outcomeInput{ClientID: w.state.Incident.ClientID, Effect: k.Effect, Outcome: string(notify.OutcomeAcknowledged), By: k.Contact, How: keyPress1}
-	w.logIfRefused(ctx, setOutcome(ctx, report))
-}
-
-// handleHeard takes the word that a human heard in a call about an approval which incident it is about.
-func (w *incidentWorkflow) handleHeard(ctx workflow.Context, k notify.KeyPress) {
-	if ok, _ := w.isBacked(ctx, statement{k.Contact, notify.KeyHeard, ""}); ok {
-		w.recordAcknowledgement(ctx, k.Contact, "voice", "key press 1 in a call about an approval")
-	}
 }
 
 // handleTextReply takes a human's answer to a text, proven by the code that was in it.

@@ -23,8 +23,6 @@ func TestAWorkflowWhoseInputIsNotItsOwnFailsAtOnce(t *testing.T) {
 	other.Incident.Reference = "SI-1042-0008"
 	policyless := state
 	policyless.Policy = models.Policy{}
-	round := notify.CallRoundInput{Reference: ref, Round: 2}
-	asking := notify.CallRoundInput{Reference: ref, Round: 1, Approval: &notify.ApprovalCall{ID: "a2"}}
 	check := notify.ChannelCheckEffect(acme, 1042, notify.PurposeTest, first, models.ChannelVoice, "r")
 	for _, c := range []struct {
 		what, id string
@@ -33,8 +31,6 @@ func TestAWorkflowWhoseInputIsNotItsOwnFailsAtOnce(t *testing.T) {
 		others   []any
 	}{
 		{"an incident", ref.WorkflowID(), workflows.Incident, incident.State{}, []any{other, policyless}},
-		{"a round of calls", ref.CallRoundWorkflowID(1), workflows.CallRound, notify.CallRoundInput{}, []any{round, asking}},
-		{"calls about an approval", ref.ApprovalWorkflowID("a1", 1), workflows.CallRound, notify.CallRoundInput{}, []any{round, asking}},
 		{"an endpoint", ref.EndpointWorkflowID("e1"), workflows.Endpoint, incident.EndpointState{},
 			[]any{incident.EndpointState{Reference: ref, Endpoint: "e2"}, incident.EndpointState{Reference: "SI-1042-0008", Endpoint: "e1"}}},
 		{"a channel check", notify.ChannelCheckWorkflowID(1042, ciso, models.ChannelVoice), workflows.ChannelCheck, notify.ChannelCheckInput{},

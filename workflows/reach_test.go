@@ -90,7 +90,7 @@ func TestAVoicemailIsToldFromAHangup(t *testing.T) {
 	s := newStory(t)
 	s.answers = func(e notify.Effect) {
 		if e.Contact == first {
-			s.signalRound(e, models.SignalCallProgress, notify.CallProgress{Effect: e.Key, Machine: true})
+			s.tells(e, models.SignalCallProgress, notify.CallProgress{Effect: e.Key, Machine: true})
 			s.hears(models.CallCompleted)(e)
 			return
 		}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
-	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // plain returns a value as the workers hand it to a workflow when it came unsealed.
@@ -34,8 +33,8 @@ func TestASignalThatIsNotSealedIsRefused(t *testing.T) {
 	s := newStory(t)
 	s.after(30*time.Second, models.RoleAnalyst, &incident.Expedite{})
 	names := []string{
-		models.SignalKeyPress, models.SignalContactCalled, models.SignalCallRoundEnded, models.SignalEndpointObserved, models.SignalUndelivered,
-		models.SignalTextReply, models.SignalPhoneConsent, models.SignalRefused, models.SignalStoreAhead, models.SignalEndpointAnew, models.SignalRenew,
+		models.SignalKeyPress, models.SignalCallProgress, models.SignalEndpointObserved, models.SignalUndelivered,
+		models.SignalTextReply, models.SignalRefused, models.SignalStoreAhead, models.SignalEndpointAnew, models.SignalRenew,
 	}
 	for _, c := range incident.Commands() {
 		names = append(names, c.Name())
@@ -88,35 +87,21 @@ func TestAPlainSignalCountsWhereItIsAccepted(t *testing.T) {
 }
 
 // What was sealed for a workflow as something else, such as the input in its history, is no signal without an argument: it
-// neither stops the calls nor lets the incident go on in a new run.
+// lets no incident go on in a new run.
 func TestAMessageOfAnotherKindIsNoSignalWithoutAnArgument(t *testing.T) {
 	s := newStory(t)
 	s.after(30*time.Second, models.RoleAnalyst, &incident.Expedite{})
-	s.answers = s.hears(models.CallNoAnswer)
-	s.placeFails = func(notify.Effect) error {
-		if len(s.calls) == 0 {
-			s.env.RegisterDelayedCallback(func() {
-				if err := s.env.SignalWorkflowByID(ref.CallRoundWorkflowID(1), models.SignalStopCalls, s.opening(models.SeverityCritical)); err != nil {
-					t.Error(err)
-				}
-				s.env.SignalWorkflow(models.SignalRenew, s.opening(models.SeverityCritical))
-			}, time.Second)
-		}
-		return nil
-	}
-	var later int
-	s.env.RegisterDelayedCallback(func() { later = len(s.calls) }, 4*time.Minute)
-	s.after(day, models.RoleResponder, &incident.Acknowledge{})
+	s.env.RegisterDelayedCallback(func() { s.env.SignalWorkflow(models.SignalRenew, s.opening(models.SeverityLow)) }, time.Minute)
 	s.closes(8 * day)
-	s.run(models.SeverityCritical)
+	s.run(models.SeverityLow)
 	refused := map[string]int{}
 	for _, e := range s.events {
 		if d, ok := e.Data.(*incident.CommandRejected); ok {
 			refused[d.Command]++
 		}
 	}
-	if later < 2 || refused[models.SignalStopCalls] != 1 || refused[models.SignalRenew] != 1 {
-		t.Errorf("%d calls after four minutes, want both contacts called; refused: %v", later, refused)
+	if refused[models.SignalRenew] != 1 || s.count("closed") != 1 {
+		t.Errorf("refused: %v, closed %d times in the same run", refused, s.count("closed"))
 	}
 }
 

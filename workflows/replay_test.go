@@ -42,7 +42,6 @@ func replay(t *testing.T, file string, incident any) error {
 		t.Fatal(err)
 	}
 	r.RegisterWorkflowWithOptions(incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
-	r.RegisterWorkflowWithOptions(workflows.CallRound, workflow.RegisterOptions{Name: models.CallRoundWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
 	kept, err := os.Open(file)
 	if err != nil {

@@ -43,8 +43,8 @@ type story struct {
 	mails    []sent
 	texts    []sent
 	calls    []notify.Effect
-	hungUp   []string                           // the carrier's ids of calls
-	said     map[string]activities.OutcomeInput // effect key -> our word on it
+	hungUp   []string                  // the carrier's ids of calls
+	said     map[string]notify.CallEnd // effect key -> our word on it
 	canceled []activities.CancelInput
 	edr      []string
 	actions  []string // the keys of the actions sent to the EDR
@@ -73,7 +73,6 @@ type story struct {
 	answers       func(e notify.Effect)             // the act of the person called
 	placeFails    func(e notify.Effect) error       // the carrier's answer to a request for a call
 	planFails     func() error                      // the store's answer when it plans recipients
-	noteFails     func(effect string) error         // the store's answer to an outcome
 	callStands    func(id string) models.CallStatus // the carrier's answer when it is asked about a call
 	directory     notify.Directory
 	authority     authority.Authority
@@ -117,14 +116,13 @@ func (s *story) madeBy(by models.Actor) map[uuid.UUID]bool {
 func newStory(t *testing.T) *story {
 	var suite testsuite.WorkflowTestSuite
 	s := &story{t: t, env: suite.NewTestWorkflowEnvironment(), decided: map[string]bool{},
-		said:      map[string]activities.OutcomeInput{},
+		said:      map[string]notify.CallEnd{},
 		authority: rules(authority.DecideAuto),
 		directory: notify.Directory{Zone: time.UTC, Contacts: []models.Contact{contact(first, 1), contact(ciso, 2)}}}
 	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: ref.WorkflowID(), TaskQueue: models.QueueIncidents, WorkflowExecutionTimeout: 10 * 365 * 24 * time.Hour})
 	s.env.SetTestTimeout(time.Minute)
 	s.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // a busy machine is no deadlock
 	s.env.RegisterWorkflowWithOptions(workflows.Incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
-	s.env.RegisterWorkflowWithOptions(workflows.CallRound, workflow.RegisterOptions{Name: models.CallRoundWorkflow})
 	s.env.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
 	s.world()
 	return s
@@ -296,18 +294,18 @@ func (s *story) mailsFor(p notify.Purpose) (n int) {
 // presses lets whoever is called press a key.
 func (s *story) presses(digit string) func(notify.Effect) {
 	return func(e notify.Effect) {
-		s.signalRound(e, models.SignalKeyPress, notify.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: notify.Key(digit)})
+		s.tells(e, models.SignalKeyPress, notify.KeyPress{Effect: e.Key, Contact: e.Contact, Digit: notify.Key(digit)})
 	}
 }
 
 // hears lets the carrier report how the call ended.
 func (s *story) hears(status models.CallStatus) func(notify.Effect) {
 	return func(e notify.Effect) {
-		s.signalRound(e, models.SignalCallProgress, notify.CallProgress{Effect: e.Key, Status: status, Sequence: 3})
+		s.tells(e, models.SignalCallProgress, notify.CallProgress{Effect: e.Key, Status: status, Sequence: 3})
 	}
 }
 
-func (s *story) signalRound(e notify.Effect, name string, arg any) {
+func (s *story) tells(e notify.Effect, name string, arg any) {
 	if err := s.env.SignalWorkflowByID(e.Workflow, name, arg); err != nil {
 		s.t.Logf("%s to %s: %v", name, e.Workflow, err)
 	}

@@ -24,12 +24,6 @@ func TestNobodyAcknowledgesInAContactsName(t *testing.T) {
 		"a key press to the incident": func(s *story) {
 			s.env.SignalWorkflow(models.SignalKeyPress, notify.KeyPress{Effect: key, Contact: first, Digit: notify.KeyAcknowledge})
 		},
-		"a call's outcome": func(s *story) {
-			s.env.SignalWorkflow(models.SignalContactCalled, notify.CallResult{Round: 1, Try: 1, Contact: first, Outcome: notify.OutcomeAcknowledged})
-		},
-		"a round's end": func(s *story) {
-			s.env.SignalWorkflow(models.SignalCallRoundEnded, notify.CallRoundResult{Round: 1, Acknowledged: true, Contact: first, Tried: 1})
-		},
 		"a reply to a text": func(s *story) {
 			s.env.SignalWorkflow(models.SignalTextReply, notify.TextReply{Effect: key, Contact: first})
 		},
@@ -78,7 +72,11 @@ func TestNobodyAnswersAnApprovalInAContactsName(t *testing.T) {
 			s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
 			s.after(2*time.Minute, models.RoleAnalyst, isolate)
 			s.env.RegisterDelayedCallback(func() {
-				s.env.SignalWorkflow(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: first, Granted: granted})
+				key := notify.KeyDeny
+				if granted {
+					key = notify.KeyAcknowledge
+				}
+				s.answersAbout("a1", first, key)
 			}, 3*time.Minute)
 			during := s.at(20 * time.Minute)
 			s.after(21*time.Minute, models.RoleAdmin, &incident.Approve{Approval: "a1"})
@@ -124,7 +122,7 @@ func TestADecisionFromBeforeTheQuestionIsRefused(t *testing.T) {
 	s.env.RegisterDelayedCallback(func() { s.saidAt, s.saidIn = func() int { return 3 }, "an earlier call" }, 3*time.Minute)
 	s.rejectedAfter(4*time.Minute, models.RoleResponder, &incident.Approve{Approval: "a1"}, models.Conflict)
 	s.env.RegisterDelayedCallback(func() {
-		s.env.SignalWorkflow(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: first, Granted: true})
+		s.answersAbout("a1", first, notify.KeyAcknowledge)
 	}, 5*time.Minute)
 	during := s.at(20 * time.Minute)
 	s.env.RegisterDelayedCallback(func() { s.saidAt, s.saidIn = nil, "" }, 21*time.Minute)
@@ -207,7 +205,7 @@ func TestAKeyCountsThoughTheStoreCaughtUpMeanwhile(t *testing.T) {
 		if len(s.calls) != 1 || i.Acknowledged == nil || s.count("command_rejected") != 0 {
 			t.Errorf("%d calls, acknowledged %+v, %d rejections", len(s.calls), i.Acknowledged, s.count("command_rejected"))
 		}
-		if o := s.said[s.calls[0].Key]; o.Outcome != string(notify.OutcomeAcknowledged) {
+		if o := s.said[s.calls[0].Key]; o.Outcome != notify.OutcomeAcknowledged {
 			t.Errorf("the ledger says that the call ended with %+v", o)
 		}
 	})
@@ -275,8 +273,8 @@ func TestAnOldWordIsNoApprovalWhileTheStoreIsBehind(t *testing.T) {
 		again = d.NextAskAt.Sub(s.env.Now())
 		s.holdsStore(again-time.Second, again+3*time.Minute)
 		s.env.RegisterDelayedCallback(func() {
-			s.saidAt, s.saidIn = func() int { return 7 }, notify.ApprovalCallEffect(ref, acme, notify.ApprovalCall{ID: "a1"}, 1, 1, first).Key
-			s.env.SignalWorkflow(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: first, Granted: true})
+			s.saidAt, s.saidIn = func() int { return 7 }, notify.ApprovalCallEffect(ref, acme, "a1", "e1", 1, 1, first).Key
+			s.answersAbout("a1", first, notify.KeyAcknowledge)
 		}, again+time.Minute)
 		s.env.RegisterDelayedCallback(func() { s.saidAt, s.saidIn = nil, "" }, again+2*time.Minute)
 		s.env.RegisterDelayedCallback(func() { before = s.count("approval_given") }, again+4*time.Minute)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/mock"
 	"go.temporal.io/sdk/temporal"
 
@@ -49,6 +50,11 @@ func (s *story) world() {
 			s.events = append(s.events, e)
 		}
 		s.commands = append(s.commands, in.Commands...)
+		for _, c := range in.Calls {
+			if s.said[c.Effect].By == uuid.Nil {
+				s.said[c.Effect] = c
+			}
+		}
 		if s.recorded != nil {
 			s.recorded()
 		}
@@ -196,17 +202,6 @@ func (s *story) world() {
 		}
 		return out, nil
 	})
-	s.env.OnActivity(records.SetOutcome, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.OutcomeInput) error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.noteFails != nil {
-			if err := s.noteFails(in.Effect); err != nil {
-				return err
-			}
-		}
-		s.said[in.Effect] = in
-		return nil
-	})
 	s.env.OnActivity(phone.SendText, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -235,19 +230,23 @@ func (s *story) world() {
 		s.mails = append(s.mails, sent{in.Notification, s.env.Now()})
 		return activities.Sent{Refused: s.refusedMailer}, nil
 	})
-	s.env.OnActivity(phone.PlaceCall, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallInput) (string, error) {
+	s.env.OnActivity(phone.PlaceCall, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallInput) (activities.PlacedCall, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		id := "CA" + in.Effect.Key
+		if slices.ContainsFunc(s.calls, func(e notify.Effect) bool { return e.Key == in.Effect.Key }) {
+			return activities.PlacedCall{ID: id, Outcome: s.said[in.Effect.Key].Outcome}, nil
+		}
 		if s.placeFails != nil {
 			if err := s.placeFails(in.Effect); err != nil {
-				return "", err
+				return activities.PlacedCall{}, err
 			}
 		}
 		s.calls = append(s.calls, in.Effect)
 		if s.answers != nil {
 			s.env.RegisterDelayedCallback(func() { s.answers(in.Effect) }, 5*time.Second)
 		}
-		return "CA" + in.Effect.Key, nil
+		return activities.PlacedCall{ID: id}, nil
 	})
 	s.env.OnActivity(phone.ReadCallStatus, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) (models.CallStatus, error) {
 		s.mu.Lock()

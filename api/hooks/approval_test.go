@@ -28,7 +28,7 @@ func (d *door) asks() store.LedgerRow {
 		Endpoint: "e1", Generation: 1, Approval: "a1", AgentID: "aid-1", Asset: authority.Asset{Hostname: "files", DeviceName: device},
 		Ruling: authority.Ruling{Decision: authority.DecideAsk, Rule: "ask", Persons: 1}, ApproveFor: models.DefaultPolicy().ApproveFor,
 	})
-	return d.intend(notify.ApprovalCallEffect(i.Reference, d.client.ID, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 1, 1, d.contact.ID))
+	return d.intend(notify.ApprovalCallEffect(i.Reference, d.client.ID, "a1", "e1", 1, 1, d.contact.ID))
 }
 
 func spelledOut(name string) string {
@@ -81,18 +81,25 @@ func TestAnAnswerAboutAnApprovalIsRecordedOnlyWhenItIs(t *testing.T) {
 	d.tells()
 }
 
-// The round of calls was lost while the phone rang.
-func TestAnAnswerAboutAnApprovalWhoseRoundIsGoneReachesTheIncident(t *testing.T) {
-	for digit, words := range map[string]string{"1": "approval is recorded", "9": "denial is recorded"} {
-		d := newDoor(t)
-		row := d.asks()
-		d.engine.gone[row.Workflow] = true
-		d.says(d.speaks("key", row, "?n=1&stage=2", digit), http.StatusOK, words)
-		d.tells(fact(row.Incident.WorkflowID(), models.SignalPhoneConsent, notify.PhoneConsent{
-			Approval: "a1", Contact: d.contact.ID, Person: d.contact.Person(), Granted: digit == "1",
-		}))
-		d.says(d.speaks("key", row, "?n=1&stage=2", "3"), http.StatusOK, "settled already")
+// The device is asked about anew while the phone rings because of the first question.
+func TestACallAboutAnEarlierApprovalIsSettled(t *testing.T) {
+	d := newDoor(t)
+	row := d.asks()
+	admin := models.Actor{Side: models.SideClient, ID: "user", Role: models.RoleAdmin}
+	d.record(&d.incident, admin, &incident.ApprovalDenied{Approval: "a1", Via: "portal"})
+	d.record(&d.incident, analyst, &incident.ReleaseRequested{Endpoint: "e1", Reason: "denied"})
+	d.record(&d.incident, analyst, &incident.IsolationRequested{Endpoint: "e1", Hostname: "files", Reason: "encrypting"})
+	d.record(&d.incident, models.System(), &incident.ContainmentRuled{
+		Endpoint: "e1", Generation: 3, Approval: "a2", AgentID: "aid-1", Asset: authority.Asset{Hostname: "files", DeviceName: device},
+		Ruling: authority.Ruling{Decision: authority.DecideAsk, Rule: "ask", Persons: 1}, ApproveFor: models.DefaultPolicy().ApproveFor,
+	})
+	for digit := range strings.SplitSeq("1,9,3", ",") {
+		d.says(d.speaks("key", row, "?n=1&stage=2", digit), http.StatusOK, "settled already")
 	}
+	if got := d.consents(); len(got) != 0 {
+		t.Errorf("kept %v", got)
+	}
+	d.tells()
 }
 
 // heard is the fact that the contact heard in a call which incident it is about.
@@ -185,7 +192,7 @@ func TestWrongPINsEndTheCall(t *testing.T) {
 	enter(first, "4711", "Too many", "<Hangup")
 	again := func(try int) store.LedgerRow {
 		t.Helper()
-		return d.intend(notify.ApprovalCallEffect(d.incident.Reference, d.client.ID, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 2, try, d.contact.ID))
+		return d.intend(notify.ApprovalCallEffect(d.incident.Reference, d.client.ID, "a1", "e1", 2, try, d.contact.ID))
 	}
 	second := again(1)
 	enter(second, "0004", "PIN is wrong", "<Gather")

@@ -126,21 +126,21 @@ func (h *Hooks) key(c *gin.Context, k call) {
 	}
 }
 
-// answer passes a key on that ends the matter. "Recorded" is said only when it is certain that a workflow learns of it.
+// answer passes a key on that ends the matter. "Recorded" is said only when it is certain that the incident learns of it.
 func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning) {
 	ctx := c.Request.Context()
-	press := notify.KeyPress{Effect: k.row.Key, Contact: k.row.Contact, Digit: key.Key}
-	listeners := []string{k.row.Workflow}
-	if q.script.IncidentListens {
-		listeners = append(listeners, k.row.Incident.WorkflowID())
+	if k.row.Purpose == notify.PurposeApproval { // it may have been settled while the phone spoke
+		p, err := h.readConversation(c, k)
+		if err == nil && p.isSettled() {
+			h.say(c, k, q.script.Settled)
+			return
+		}
 	}
+	press := notify.KeyPress{Effect: k.row.Key, Contact: k.row.Contact, Digit: key.Key}
 	err := h.keepStatement(ctx, k.row, key.Key)
 	told := false
 	if err == nil {
-		told, err = h.signal(ctx, models.SignalKeyPress, press, listeners...)
-	}
-	if err == nil && !told && k.row.Purpose == notify.PurposeApproval {
-		told, err = h.passOnConsent(c, k, key.Key)
+		told, err = h.signal(ctx, models.SignalKeyPress, press, k.row.Workflow)
 	}
 	switch {
 	case err != nil && q.asked < notify.MaxAsked:
@@ -167,21 +167,10 @@ func (h *Hooks) keepStatement(ctx context.Context, row store.LedgerRow, key noti
 	})
 }
 
-// passOnConsent tells the incident itself of an answer about an approval whose round of calls is gone.
-func (h *Hooks) passOnConsent(c *gin.Context, k call, key notify.Key) (told bool, err error) {
-	p, err := h.readConversation(c, k)
-	if err != nil || p.isSettled() || key == notify.KeyNextContact || !notify.IsCallAbout(k.row.Key, p.incident.Reference, p.endpoint.Approval.ID) {
-		return false, err
-	}
-	consent := notify.PhoneConsent{
-		Approval: p.endpoint.Approval.ID, Contact: k.row.Contact, Person: p.contact.Person(), Granted: key == notify.KeyAcknowledge,
-	}
-	return h.signal(c.Request.Context(), models.SignalPhoneConsent, consent, p.incident.Reference.WorkflowID())
-}
-
 // conversation is the matter of a call and the contact it reaches.
 type conversation struct {
 	purpose  notify.Purpose
+	effect   string // key of the call
 	incident incident.Incident
 	endpoint *incident.Endpoint // of an approval; nil: the incident has it no more
 	contact  models.Contact
@@ -191,7 +180,7 @@ type conversation struct {
 
 func (h *Hooks) readConversation(c *gin.Context, k call) (conversation, error) {
 	return store.Run(h.Store.InClient(c.Request.Context(), store.Hooks, k.client), func(tx *store.Tx) (p conversation, err error) {
-		p.purpose, p.at = k.row.Purpose, tx.Now()
+		p.purpose, p.effect, p.at = k.row.Purpose, k.row.Key, tx.Now()
 		if p.contact, err = tx.Contact(k.row.Contact); err != nil || k.row.Incident == "" {
 			return p, err
 		}
@@ -204,10 +193,12 @@ func (h *Hooks) readConversation(c *gin.Context, k call) (conversation, error) {
 	})
 }
 
-// isSettled reports whether nothing is left to ask in the call.
+// isSettled reports whether nothing is left to ask in the call. That about an approval is not about the next one of the
+// same endpoint.
 func (p conversation) isSettled() bool {
 	if p.purpose == notify.PurposeApproval {
-		return p.endpoint == nil || !p.endpoint.Approval.IsAnswerable()
+		e := p.endpoint
+		return e == nil || !e.Approval.IsAnswerable() || !notify.IsCallAbout(p.effect, p.incident.Reference, e.Approval.ID)
 	}
 	return p.incident.Acknowledged != nil && !p.incident.Exercise.IsFireDrill()
 }

@@ -121,9 +121,6 @@ func (d *door) script(te, drill tenant) map[string]string {
 	add("text-recorded", text, d.replies(phone, text.Code()))
 
 	d.engine.gone[te.incident.Reference.WorkflowID()] = true
-	for n := range 200 {
-		d.engine.gone[te.incident.Reference.CallRoundWorkflowID(n)] = true
-	}
 	call("over", "key", "?n=1", "1")
 	add("text-over", text, d.replies(phone, text.Code()))
 	clear(d.engine.gone)

@@ -23,10 +23,9 @@ import (
 	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
 )
 
-// FactSignaller tells facts to the first of some workflows that has not ended; a desk.Desk is one. NotFound means that
-// all of them have.
+// FactSignaller tells facts to workflows; a desk.Desk is one. NotFound means that the workflow has ended.
 type FactSignaller interface {
-	SignalFact(ctx context.Context, fact string, arg any, workflows ...string) error
+	SignalFact(ctx context.Context, fact string, arg any, workflow string) error
 }
 
 // Hooks answers the vendors.
@@ -64,9 +63,9 @@ func (h *Hooks) Register(r gin.IRouter) {
 	}
 }
 
-// signal tells a fact to the first of some workflows that is not over. told is false, without an error, when all are.
-func (h *Hooks) signal(ctx context.Context, fact string, arg any, workflows ...string) (told bool, err error) {
-	err = h.Desk.SignalFact(ctx, fact, arg, workflows...)
+// signal tells a fact to a workflow. told is false, without an error, when it is over.
+func (h *Hooks) signal(ctx context.Context, fact string, arg any, workflow string) (told bool, err error) {
+	err = h.Desk.SignalFact(ctx, fact, arg, workflow)
 	if models.KindOf(err) == models.NotFound {
 		return false, nil
 	}

@@ -67,7 +67,7 @@ type engine struct {
 	before func() // anything is told
 }
 
-func (e *engine) SignalFact(_ context.Context, name string, arg any, workflows ...string) error {
+func (e *engine) SignalFact(_ context.Context, name string, arg any, workflow string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.before != nil {
@@ -76,12 +76,11 @@ func (e *engine) SignalFact(_ context.Context, name string, arg any, workflows .
 	if e.down {
 		return errors.New("no connection")
 	}
-	n := slices.IndexFunc(workflows, func(id string) bool { return !e.gone[id] })
-	if n < 0 {
+	if e.gone[workflow] {
 		return models.Errorf(models.NotFound, "over")
 	}
 	b, err := json.Marshal(arg)
-	e.told = append(e.told, told{workflows[n], name, string(b)})
+	e.told = append(e.told, told{workflow, name, string(b)})
 	return err
 }
 

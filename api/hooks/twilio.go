@@ -125,7 +125,8 @@ func (h *Hooks) machine(c *gin.Context) {
 	c.Status(http.StatusNoContent)
 }
 
-// status takes the carrier's word on a call. Only a final one matters to the call round that waits.
+// status takes the carrier's word on a call. Only a final one matters to the incident that waits for it, and none any more
+// when the incident has said how the call ended.
 func (h *Hooks) status(c *gin.Context) {
 	k, ok := h.callOf(c)
 	if !ok {
@@ -136,7 +137,7 @@ func (h *Hooks) status(c *gin.Context) {
 		c.Status(http.StatusNoContent)
 		return
 	}
-	if k.report.Status.IsFinal() {
+	if k.report.Status.IsFinal() && k.row.Outcome == "" {
 		fact := notify.CallProgress{Effect: k.row.Key, CallID: k.report.CallID, Status: k.report.Status, Sequence: k.report.Sequence}
 		if _, err := h.signal(ctx, models.SignalCallProgress, fact, k.row.Workflow); err != nil {
 			h.failTemporarily(c, "status", err)

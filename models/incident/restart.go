@@ -107,8 +107,6 @@ type Lost struct {
 	Events    []Event           // all of them, in order
 	Ledger    []notify.Delivery // all effects of the incident
 	Directory notify.Directory
-	// AskedRounds are the ids of the rounds of calls about approvals that run, or came to their end.
-	AskedRounds map[string]bool
 }
 
 // NeedsWorkflow reports whether the lost workflow had something left to do: the incident needs one, takes feedback of
@@ -139,22 +137,6 @@ func (l Lost) HasRejected(request string) bool {
 	})
 }
 
-// UnacknowledgedSince returns the revision from which on an acknowledgement counts: an earlier one was of something
-// less severe.
-func (l Lost) UnacknowledgedSince() (revision int) {
-	var i Incident
-	for _, e := range l.Events {
-		before := i.Acknowledged
-		if i.Apply(e) != nil {
-			break // the events were legal when they were recorded
-		}
-		if before != nil && i.Acknowledged == nil {
-			revision = i.Revision
-		}
-	}
-	return revision
-}
-
 // EndpointState returns the state from which a new workflow of an endpoint goes on.
 func (l Lost) EndpointState(p Endpoint) EndpointState {
 	s := EndpointState{
@@ -173,38 +155,31 @@ func (l Lost) EndpointState(p Endpoint) EndpointState {
 	return s
 }
 
-// Consents returns the answers to open approvals that the ledger has of calls and the incident has not.
-func (l Lost) Consents() (all []notify.PhoneConsent) {
-	for _, p := range l.Incident.Endpoints {
-		if !p.Approval.IsAnswerable() {
-			continue
-		}
-		for _, d := range l.Ledger {
-			granted := d.Outcome == string(notify.OutcomeAcknowledged)
-			isAnswer := granted || d.Outcome == string(notify.OutcomeDenied)
-			n := slices.IndexFunc(l.Directory.Contacts, func(c models.Contact) bool { return c.ID == d.Contact })
-			if !isAnswer || n < 0 || !notify.IsCallAbout(d.Key, l.Incident.Reference, p.Approval.ID) {
-				continue
-			}
-			person := l.Directory.Contacts[n].Person()
-			if !p.Approval.hasAgreed(models.ContactActor(d.Contact), person) {
-				all = append(all, notify.PhoneConsent{Approval: p.Approval.ID, Contact: d.Contact, Person: person, Granted: granted})
-			}
-		}
+// AwaitsAnswer reports whether what a contact said, by a key in a call or by a reply to a text, answers something that the
+// incident still asks. effect is the key of the call or text, and seq that of the last event that the store had then.
+func (i Incident) AwaitsAnswer(effect string, key notify.Key, contact uuid.UUID, seq int) bool {
+	if key == notify.KeyNextContact {
+		return false
 	}
-	return all
+	if approval, is := notify.ApprovalOf(effect, i.Reference); is && key != notify.KeyHeard {
+		e := i.EndpointOfApproval(approval)
+		return e != nil && e.Approval.IsAnswerable() && !slices.Contains(e.Approval.Givers(), models.ContactActor(contact)) &&
+			(seq >= e.Approval.AskedSeq || notify.RoundOf(effect) >= e.Approval.Asked)
+	}
+	isAbout := i.AlarmRevision > 0 && notify.RevisionOf(effect, i.Reference) >= i.AlarmRevision
+	return i.Acknowledged == nil && !i.IsOver() && (seq >= i.AlarmSeq || isAbout)
 }
 
-// CallsAbout returns the calls about the open approval of an endpoint. Who has agreed is not called and, where two must
-// agree, who cannot be told from another.
-func (i Incident) CallsAbout(p Endpoint, policy models.Policy, calls []notify.Recipient) notify.CallRoundInput {
-	calls = slices.DeleteFunc(slices.Clone(calls), func(r notify.Recipient) bool {
-		return p.Approval.hasAgreed(models.ContactActor(r.Contact), r.Person) || p.Approval.Ruling.Persons > 1 && r.Person == ""
-	})
-	return notify.CallRoundInput{
-		Reference: i.Reference, ClientID: i.ClientID, Revision: i.Revision, Round: p.Approval.Asked, Policy: policy, Calls: calls, Answers: p.Approval.AskedSeq,
-		Approval: &notify.ApprovalCall{ID: p.Approval.ID, Endpoint: p.ID, Persons: max(p.Approval.Ruling.Persons-len(p.Approval.Given), 1), AgreedBefore: p.Approval.Givers()},
+// CallableAbout returns who of some contacts is called about the open approval of an endpoint. Who has agreed is not
+// called and, where two must agree, who cannot be told from another.
+func (p Endpoint) CallableAbout(calls []notify.Recipient) (contacts []uuid.UUID) {
+	for _, r := range calls {
+		agreed := p.Approval.hasAgreed(models.ContactActor(r.Contact), r.Person)
+		if !agreed && (p.Approval.Ruling.Persons <= 1 || r.Person != "") {
+			contacts = append(contacts, r.Contact)
+		}
 	}
+	return contacts
 }
 
 // State returns the state from which a new run of an incident's workflow goes on. What the lost run had not handed over
@@ -214,12 +189,9 @@ func (l Lost) State() State {
 	s := State{Incident: l.Incident, Policy: l.Policy, EndpointVersions: map[string]int{}, ApprovalRounds: map[string]int{}}
 	for _, p := range l.Incident.Endpoints {
 		s.EndpointVersions[p.ID] = p.Version()
-		if a := p.Approval; a.IsAnswerable() && l.AskedRounds[l.Incident.Reference.ApprovalWorkflowID(a.ID, a.Asked)] {
-			s.ApprovalRounds[a.ID] = a.Asked
-		}
 	}
 	unsent := l.Unsent()
-	s.Notifications, s.FallbacksSent, s.PendingCalls = unsent.Notifications, unsent.FallbacksSent, unsent.PendingCalls
+	s.Notifications, s.FallbacksSent, s.PendingCalls, s.Rounds = unsent.Notifications, unsent.FallbacksSent, unsent.PendingCalls, unsent.Rounds
 	return s
 }
 
@@ -236,15 +208,18 @@ type Unsent struct {
 	Notifications []notify.Notification `json:"notifications,omitempty"`
 	FallbacksSent []string              `json:"fallbacks_sent,omitempty"`
 	PendingCalls  []notify.Recipient    `json:"pending_calls,omitempty"`
+	Rounds        []*notify.CallRound   `json:"rounds,omitempty"`
 }
 
-// Unsent returns the messages that were not handed over, the messages that got a fallback, and the contacts who are to
-// be called because a message did not reach them.
+// Unsent returns the messages that were not handed over, the messages that got a fallback, the contacts who are to be
+// called because a message did not reach them, and the round of calls that goes on. Calls about approvals begin anew: the
+// ledger says of each call that was made already how it ended.
 func (l Lost) Unsent() (unsent Unsent) {
 	var i Incident
 	known := map[string]notify.Notification{} // effect key -> the notification it is about
 	settled := map[string]bool{}              // effect keys of messages that need no attempt
 	called := map[uuid.UUID]int{}             // contact -> Seq of the last report of a call
+	var round *notify.CallRound               // that goes on
 	key := func(n notify.Notification) string { return notify.MessageEffect(i.Reference, i.ClientID, n).Key }
 	var due, instead []notify.Notification
 	var told []uuid.UUID
@@ -276,10 +251,20 @@ func (l Lost) Unsent() (unsent Unsent) {
 			missed := notify.Notification{Purpose: notify.PurposePublished, Revision: i.Revision, Occurrence: 1, Contact: d.Contact, Channel: models.ChannelVoice}
 			known[key(missed)] = missed
 			called[d.Contact] = e.Seq
+			if round != nil && d.Round == round.Round {
+				round.Note(d.Contact, notify.LastCall{Try: d.Try, Outcome: d.Outcome})
+			}
+		case *CallRoundStarted:
+			round = &notify.CallRound{Round: d.Round, Revision: i.Revision}
+		case *CallRoundEnded:
+			round = nil
 		case *NotDelivered:
 			settled[d.Effect] = true
 			failed = append(failed, e)
 		}
+	}
+	if round != nil {
+		unsent.Rounds = append(unsent.Rounds, round)
 	}
 	for _, d := range l.Ledger {
 		settled[d.Key] = settled[d.Key] || d.State == notify.EffectCanceled

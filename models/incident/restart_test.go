@@ -1,6 +1,7 @@
 package incident_test
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -23,7 +24,6 @@ type lostStory struct {
 
 func newLostStory(t *testing.T, severity models.Severity) *lostStory {
 	s := &lostStory{T: t, at: modelstest.T0}
-	s.AskedRounds = map[string]bool{}
 	s.Directory = notify.Directory{Zone: time.UTC, Contacts: []models.Contact{}}
 	for n := range 2 {
 		s.Directory.Contacts = append(s.Directory.Contacts, models.Contact{
@@ -171,8 +171,17 @@ func TestALostRunsCallsAreMadeByTheNext(t *testing.T) {
 		t.Errorf("a mail that did not arrive: %+v %q", state.PendingCalls, state.FallbacksSent)
 	}
 	s.system(&incident.CallRoundStarted{Round: 1}, called)
-	if state := s.State(); len(state.PendingCalls) != 0 {
+	state := s.State()
+	if len(state.PendingCalls) != 0 {
 		t.Errorf("called meanwhile: %+v", state.PendingCalls)
+	}
+	want := &notify.CallRound{Round: 1, Revision: 1, Tried: map[uuid.UUID]notify.LastCall{modelstest.ContactID(1): {Try: 1, Outcome: notify.OutcomeNoAnswer}}}
+	if len(state.Rounds) != 1 || !reflect.DeepEqual(state.Rounds[0], want) {
+		t.Errorf("the round goes on as %+v, want %+v", state.Rounds, want)
+	}
+	s.system(&incident.CallRoundEnded{CallRoundResult: notify.CallRoundResult{Round: 1}})
+	if state := s.State(); len(state.Rounds) != 0 {
+		t.Errorf("a round that is over goes on: %+v", state.Rounds)
 	}
 	s = newLostStory(t, models.SeverityCritical)
 	failed(s)
@@ -192,26 +201,29 @@ func TestALostRunsApprovalAndActionAreGoneOnWith(t *testing.T) {
 	s.system(&incident.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "agent", DeviceName: "ws-1", State: models.HostNormal}, ruled)
 	asked := notify.Notification{Purpose: notify.PurposeApproval, Revision: 1, Occurrence: s.Incident.Seq}
 	s.want(s.key(asked, 1, mail), s.key(asked, 2, mail))
-	if state := s.State(); state.ApprovalRounds["a1"] != 0 || state.EndpointVersions["e1"] != 2 {
-		t.Errorf("no round of calls was started: %+v %+v", state.ApprovalRounds, state.EndpointVersions)
+	if state := s.State(); len(state.ApprovalRounds) != 0 || state.EndpointVersions["e1"] != 2 {
+		t.Errorf("the calls about it begin anew: %+v %+v", state.ApprovalRounds, state.EndpointVersions)
 	}
-	s.AskedRounds[s.Incident.Reference.ApprovalWorkflowID("a1", 1)] = true
-	if state := s.State(); state.ApprovalRounds["a1"] != 1 {
-		t.Errorf("a round of calls runs: %+v", state.ApprovalRounds)
+	call := func(approval string, round, contact int) string {
+		return notify.ApprovalCallEffect(s.Incident.Reference, s.Incident.ClientID, approval, "e1", round, 1, modelstest.ContactID(contact)).Key
 	}
-	call := func(approval string, contact int, outcome notify.CallOutcome) notify.Delivery {
-		e := notify.ApprovalCallEffect(s.Incident.Reference, s.Incident.ClientID, notify.ApprovalCall{ID: approval}, 1, 1, modelstest.ContactID(contact))
-		return notify.Delivery{Key: e.Key, Contact: e.Contact, Outcome: string(outcome)}
+	awaits := func(want bool, what, effect string, key notify.Key, contact, seq int) {
+		t.Helper()
+		if got := s.Incident.AwaitsAnswer(effect, key, modelstest.ContactID(contact), seq); got != want {
+			t.Errorf("%s: awaited %t", what, got)
+		}
 	}
-	s.Ledger = []notify.Delivery{call("a1", 1, notify.OutcomeNoKey), call("a1", 2, notify.OutcomeDenied), call("a2", 1, notify.OutcomeAcknowledged)}
-	if got := s.Consents(); len(got) != 1 || got[0].Contact != modelstest.ContactID(2) || got[0].Granted || got[0].Approval != "a1" {
-		t.Errorf("the ledger has the answers %+v, want the second contact's denial", got)
-	}
+	now := s.Incident.Seq
+	awaits(true, "an approval", call("a1", 1, 2), notify.KeyAcknowledge, 2, now)
+	awaits(true, "a denial", call("a1", 1, 2), notify.KeyDeny, 2, now)
+	awaits(true, "in a call that was quicker than the store", call("a1", 1, 2), notify.KeyDeny, 2, 1)
+	awaits(true, "who heard of it", call("a1", 1, 2), notify.KeyHeard, 2, now)
+	awaits(false, "about another approval", call("a2", 1, 2), notify.KeyAcknowledge, 2, now)
+	awaits(false, "before it was asked", call("a1", 0, 2), notify.KeyAcknowledge, 2, 1)
+	awaits(false, "the next contact", call("a1", 1, 2), notify.KeyNextContact, 2, now)
 	s.by(ask(models.RoleResponder).Actor, &incident.ApprovalGiven{Approval: "a1", Via: "api"})
+	awaits(false, "an approval that was given", call("a1", 1, 2), notify.KeyDeny, 2, now)
 	s.system(ruled)
-	if got := s.Consents(); len(got) != 0 {
-		t.Errorf("an approval that was given has the answers %+v", got)
-	}
 	s.Ledger = []notify.Delivery{
 		{Kind: notify.EffectIsolate, Endpoint: "e1", Revision: 1, Occurrence: 1}, {Kind: notify.EffectIsolate, Endpoint: "e1", Revision: 1, Occurrence: 2},
 		{Kind: notify.EffectIsolate, Endpoint: "e2", Revision: 1, Occurrence: 5},
@@ -230,24 +242,34 @@ func TestWhoHasApprovedIsNotCalledAboutIt(t *testing.T) {
 	s.Incident.Endpoints = []incident.Endpoint{{ID: "e1", Approval: &incident.Approval{ID: "a1", Asked: 1, Ruling: authority.Ruling{Persons: 3}, Given: []incident.Consent{
 		{By: models.ContactActor(modelstest.ContactID(1)), Via: "voice"}, {By: models.Actor{Side: models.SideClient, ID: "user"}, Person: person, Via: "portal"},
 	}}}}
-	in := s.Incident.CallsAbout(s.Incident.Endpoints[0], s.Policy, []notify.Recipient{
+	called := s.Incident.Endpoints[0].CallableAbout([]notify.Recipient{
 		{Contact: modelstest.ContactID(1)}, {Contact: modelstest.ContactID(2), Person: person}, {Contact: modelstest.ContactID(3), Person: "another"}, {Contact: modelstest.ContactID(4)},
 	})
-	if len(in.Calls) != 1 || in.Calls[0].Contact != modelstest.ContactID(3) || in.Approval.Persons != 1 {
-		t.Errorf("called are %+v until %d agree, want the third until one does", in.Calls, in.Approval.Persons)
+	if !slices.Equal(called, []uuid.UUID{modelstest.ContactID(3)}) {
+		t.Errorf("called are %v, want the third", called)
 	}
 }
 
-func TestAnAcknowledgementOfSomethingLessSevereDoesNotCountAfterARestart(t *testing.T) {
+func TestAnAcknowledgementOfSomethingLessSevereIsNotAwaited(t *testing.T) {
 	s := newLostStory(t, models.SeverityHigh)
+	call := func(revision int) string {
+		return notify.CallEffect(s.Incident.Reference, s.Incident.ClientID, revision, 1, 1, modelstest.ContactID(1)).Key
+	}
+	awaits := func(revision, seq int) bool {
+		return s.Incident.AwaitsAnswer(call(revision), notify.KeyAcknowledge, modelstest.ContactID(1), seq)
+	}
+	said := s.Incident.Seq
+	if !awaits(1, said) {
+		t.Error("before anybody acknowledged, an acknowledgement is not awaited")
+	}
 	s.by(models.ContactActor(modelstest.ContactID(1)), &incident.AcknowledgedBy{Channel: "sms", How: "reply to text message"})
-	if got := s.UnacknowledgedSince(); got != 0 {
-		t.Errorf("before it was raised: since revision %d", got)
+	if awaits(1, s.Incident.Seq) {
+		t.Error("it is awaited though somebody acknowledged")
 	}
 	critical := models.SeverityCritical
 	s.by(ask(models.RoleAnalyst).Actor, &incident.Assessed{Severity: critical, Assessment: s.Incident.Assessment}, &incident.Revised{Material: true})
-	if got := s.UnacknowledgedSince(); got != 2 || s.Incident.Acknowledged != nil {
-		t.Errorf("after it was raised: since revision %d, acknowledged %+v", got, s.Incident.Acknowledged)
+	if awaits(1, said) || !awaits(2, said) || !awaits(1, s.Incident.Seq) {
+		t.Errorf("after it was raised: of before %t, in a call about the revision %t, since %t", awaits(1, said), awaits(2, said), awaits(1, s.Incident.Seq))
 	}
 }
 

@@ -13,6 +13,7 @@ type State struct {
 	Results          []RememberedResult    `json:"results,omitempty"`           // of the latest commands, to answer repeats
 	Notifications    []notify.Notification `json:"notifications,omitempty"`     // messages not handed over yet
 	PendingCalls     []notify.Recipient    `json:"pending_calls,omitempty"`     // contacts to call because a message did not reach them
+	Rounds           []*notify.CallRound   `json:"rounds,omitempty"`            // of calls, under way
 	FallbacksSent    []string              `json:"fallbacks_sent,omitempty"`    // messages that got a fallback over another channel, so that each gets one
 	EndpointVersions map[string]int        `json:"endpoint_versions,omitempty"` // endpoint -> version of the desired state that its workflow knows
 	Looks            map[string]Look       `json:"looks,omitempty"`             // endpoint -> the look at it before closure
@@ -20,6 +21,7 @@ type State struct {
 	ApprovalRounds   map[string]int        `json:"approval_rounds,omitempty"`   // approval -> how many call rounds were started about it
 	Unrecorded       []Event               `json:"unrecorded,omitempty"`        // applied, and not known to be in the store
 	UnrecordedBy     []CommandResult       `json:"unrecorded_by,omitempty"`     // the commands that made some of them
+	UnrecordedCalls  []notify.CallEnd      `json:"unrecorded_calls,omitempty"`  // ends of calls that the ledger is not known to have
 }
 
 // Look is a look at a released device before its incident is closed.

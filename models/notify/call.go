@@ -81,7 +81,7 @@ type CallProgress struct {
 	Machine  bool              `json:"machine,omitzero"` // a machine picked up; says nothing of the status
 }
 
-// CallRoundResult is a call round's report to its incident.
+// CallRoundResult is what came of a round of calls.
 type CallRoundResult struct {
 	Round        int       `json:"round"`
 	Acknowledged bool      `json:"acknowledged"`
@@ -89,7 +89,7 @@ type CallRoundResult struct {
 	Tried        int       `json:"tried"`   // contacts called
 }
 
-// CallResult is the end of one call, as its round reports it while the round goes on.
+// CallResult is the end of one call of a round.
 type CallResult struct {
 	Round   int         `json:"round"`
 	Try     int         `json:"try"`
@@ -107,45 +107,102 @@ func (r CallResult) IsMissed(p models.Policy) bool {
 	return r.Outcome.IsBusy() && r.Try > p.BusyTries
 }
 
-// CallRoundInput is the input of a call round's workflow.
-type CallRoundInput struct {
-	Reference models.Reference `json:"reference"`
-	ClientID  uuid.UUID        `json:"client_id"`
-	Revision  int              `json:"revision"`
-	Round     int              `json:"round"`
-	Policy    models.Policy    `json:"policy"`
-	Calls     []Recipient      `json:"calls"`
-	Exercise  models.Exercise  `json:"exercise"`           // in a fire drill the calls go on after somebody acknowledged
-	Approval  *ApprovalCall    `json:"approval,omitempty"` // the calls ask for an approval
-	Answers   int              `json:"answers,omitzero"`   // Seq of the event that a key must not be older than
+// CallPasses is how often a round goes through the contacts whose number other calls of ours use.
+const CallPasses = 5
+
+// CallRound is a round of calls under way, as its incident carries it: one contact after the other is called, in their
+// order, until a human presses a key. An approval has rounds of its own.
+type CallRound struct {
+	Round    int                    `json:"round"`              // of the incident, or how often the approval was asked for
+	Revision int                    `json:"revision"`           // of the report that the calls tell of
+	Approval string                 `json:"approval,omitempty"` // that the calls ask for, "" for none
+	Endpoint string                 `json:"endpoint,omitempty"` // of the approval
+	Critical bool                   `json:"critical,omitempty"` // the calls end as soon as the incident needs none any more
+	Contacts []uuid.UUID            `json:"contacts"`           // in calling order; nil: yet to be planned
+	Pass     int                    `json:"pass,omitempty"`
+	Tried    map[uuid.UUID]LastCall `json:"tried,omitempty"` // contact -> the last call to them
+	Call     *Call                  `json:"call,omitempty"`  // under way
 }
 
-// WorkflowID returns the id of the workflow that makes the calls.
-func (in CallRoundInput) WorkflowID() string {
-	if in.Approval != nil {
-		return in.Reference.ApprovalWorkflowID(in.Approval.ID, in.Round)
+// LastCall says how the last call of a round to a contact ended.
+type LastCall struct {
+	Try     int         `json:"try"` // counts the calls to the contact
+	Outcome CallOutcome `json:"outcome"`
+}
+
+// Call is a call under way.
+type Call struct {
+	ID       string            `json:"id"`                // the carrier's, "" as long as it is not known
+	Placed   time.Time         `json:"placed,omitzero"`   // when the carrier took it
+	Alive    time.Time         `json:"alive,omitzero"`    // the last sign of life
+	Status   models.CallStatus `json:"status,omitempty"`  // the carrier's last word
+	Sequence int               `json:"sequence,omitzero"` // of that word
+	Machine  bool              `json:"machine,omitzero"`  // a machine picked up
+}
+
+// CallEnd is our own word on the end of a call, for the ledger.
+type CallEnd struct {
+	Effect  string      `json:"effect"`
+	Outcome CallOutcome `json:"outcome"`
+	By      uuid.UUID   `json:"by,omitzero"`   // the contact who acknowledged, if one did
+	How     string      `json:"how,omitempty"` // they did: "key press 1"
+}
+
+// InTurn returns whom the round calls now, and false when it is through: every contact once, one whose line is busy as
+// often as the policy says, and one whose number other calls of ours use once more in each pass.
+func (r *CallRound) InTurn(p models.Policy) (contact uuid.UUID, ok bool) {
+	for r.Pass = max(r.Pass, 1); r.Pass <= CallPasses; r.Pass++ {
+		for _, c := range r.Contacts {
+			last := r.Tried[c]
+			turn := last.Try - (r.Pass-1)*(p.BusyTries+1) // calls of this pass
+			again := last.Outcome == OutcomeEngaged || last.Outcome.IsBusy() && turn > 0
+			if last.Try == 0 || again && turn <= p.BusyTries {
+				return c, true
+			}
+		}
 	}
-	return in.Reference.CallRoundWorkflowID(in.Round)
+	return uuid.Nil, false
 }
 
-// ApprovalCall is the approval that a round of calls asks for.
-type ApprovalCall struct {
-	ID       string `json:"id"`
-	Endpoint string `json:"endpoint"`
-	Persons  int    `json:"persons"` // how many must agree
-	// AskedBy is the user who asked for what is to be approved: contacts whom they made may not answer. nil: a run from
-	// before approvers were confirmed takes the answer of every contact.
-	AskedBy *models.Actor `json:"asked_by,omitempty"`
-	// AgreedBefore are those who had agreed when the calls began. One more must agree for each who may not act any more.
-	AgreedBefore []models.Actor `json:"agreed_before,omitempty"`
+// Note keeps how a call to a contact ended.
+func (r *CallRound) Note(contact uuid.UUID, last LastCall) {
+	if r.Tried == nil {
+		r.Tried = map[uuid.UUID]LastCall{}
+	}
+	r.Tried[contact] = last
 }
 
-// PhoneConsent is a contact's key press about an approval, or, with Ended, the word that the calls are over.
-type PhoneConsent struct {
-	Approval  string    `json:"approval"`
-	Contact   uuid.UUID `json:"contact"`
-	Person    string    `json:"person,omitempty"` // see PersonOf
-	Granted   bool      `json:"granted"`
-	Ended     bool      `json:"ended,omitzero"`
-	AllCalled bool      `json:"all_called,omitzero"` // the carrier took a call to everybody who was to be called
+// Effect returns the effect of calling a contact.
+func (r *CallRound) Effect(of models.Reference, client uuid.UUID, try int, contact uuid.UUID) Effect {
+	if r.Approval != "" {
+		return ApprovalCallEffect(of, client, r.Approval, r.Endpoint, r.Round, try, contact)
+	}
+	return CallEffect(of, client, r.Revision, r.Round, try, contact)
+}
+
+// Result returns the report of a round that is over.
+func (r *CallRound) Result() CallRoundResult {
+	result := CallRoundResult{Round: r.Round, Tried: len(r.Tried)}
+	for _, c := range r.Contacts {
+		if !result.Acknowledged && r.Tried[c].Outcome == OutcomeAcknowledged {
+			result.Acknowledged, result.Contact = true, c
+		}
+	}
+	return result
+}
+
+// HasCalledEverybody reports whether the carrier accepted a call to every contact who was to be called. Numbers that it
+// never calls do not count.
+func (r *CallRound) HasCalledEverybody() bool {
+	called := 0
+	for _, c := range r.Contacts {
+		switch r.Tried[c].Outcome {
+		case OutcomeRejected:
+		case "", OutcomeUnplaced, OutcomeMisconfigured, OutcomeEngaged, OutcomeCanceled:
+			return false
+		default:
+			called++
+		}
+	}
+	return called > 0
 }

@@ -25,9 +25,7 @@ const MaxAsked = 3
 type CallScript struct {
 	Stages  []CallStage // none: the call asks for no key
 	Settled string      // the sentence in place of a menu when nothing is left to ask
-	Over    string      // the sentence when no workflow takes the answer any more
-	// IncidentListens: an answer that comes after the end of its call round goes to the incident.
-	IncidentListens bool
+	Over    string      // the sentence when the incident takes no answer any more
 }
 
 // CallStage is one question of a call.
@@ -82,7 +80,7 @@ func CallScriptOf(p Purpose) CallScript {
 	default:
 		return CallScript{
 			Stages:  []CallStage{{Menu: "menu", Keys: []KeyMeaning{{Key: KeyAcknowledge, Use: KeyAnswers, Thanks: "key1"}, repeat, next}}},
-			Settled: "already", Over: "over", IncidentListens: true,
+			Settled: "already", Over: "over",
 		}
 	}
 }

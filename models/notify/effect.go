@@ -80,17 +80,17 @@ func CallEffect(r models.Reference, client uuid.UUID, revision, round, try int, 
 	return Effect{
 		Key:  fmt.Sprintf("%s/%s/%d/%s/voice/%d.%d", r, PurposePublished, revision, contact, round, try),
 		Kind: EffectCall, ClientID: client, Incident: r, Purpose: PurposePublished, Revision: revision, Occurrence: round,
-		Contact: contact, Workflow: r.CallRoundWorkflowID(round),
+		Contact: contact, Workflow: r.WorkflowID(),
 	}
 }
 
 // ApprovalCallEffect returns the effect of calling one contact about an approval; round counts how often it was asked,
 // try grows after a busy line.
-func ApprovalCallEffect(r models.Reference, client uuid.UUID, a ApprovalCall, round, try int, contact uuid.UUID) Effect {
+func ApprovalCallEffect(r models.Reference, client uuid.UUID, approval, endpoint string, round, try int, contact uuid.UUID) Effect {
 	return Effect{
-		Key:  fmt.Sprintf("%s/%s/%s/%s/voice/%d.%d", r, PurposeApproval, a.ID, contact, round, try),
+		Key:  fmt.Sprintf("%s/%s/%s/%s/voice/%d.%d", r, PurposeApproval, approval, contact, round, try),
 		Kind: EffectCall, ClientID: client, Incident: r, Purpose: PurposeApproval, Occurrence: round, Contact: contact,
-		Endpoint: a.Endpoint, Workflow: r.ApprovalWorkflowID(a.ID, round),
+		Endpoint: endpoint, Workflow: r.WorkflowID(),
 	}
 }
 
