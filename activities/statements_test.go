@@ -97,8 +97,8 @@ func TestAStatementIsBackedByTheContactsOwnRowOnly(t *testing.T) {
 	}
 	said(notify.CallEffect(ref, client, 1, 1, 1, first.ID), notify.KeyAcknowledge, 4)
 	said(notify.CallEffect(ref, client, 2, 5, 1, first.ID), notify.KeyAcknowledge, 7)
-	said(notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 3, 2, second.ID), notify.KeyAcknowledge, 6)
-	said(notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 3, 2, second.ID), notify.KeyHeard, 6)
+	said(notify.ApprovalCallEffect(ref, client, "a1", "e1", 3, 2, second.ID), notify.KeyAcknowledge, 6)
+	said(notify.ApprovalCallEffect(ref, client, "a1", "e1", 3, 2, second.ID), notify.KeyHeard, 6)
 	said(notify.MessageEffect(ref, client, notify.Notification{Purpose: notify.PurposeApproval, Revision: 4, Occurrence: 1, Contact: second.ID, Channel: models.ChannelSMS}), notify.KeyReply, 8)
 	for name, c := range map[string]struct {
 		contact  models.Contact
@@ -152,7 +152,7 @@ func TestWhoHasLostTheRightSaysNothing(t *testing.T) {
 	})
 	contact := o.hires("first", models.Hours{})
 	for key, e := range map[notify.Key]notify.Effect{
-		notify.KeyAcknowledge: notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 1, 1, contact.ID),
+		notify.KeyAcknowledge: notify.ApprovalCallEffect(ref, client, "a1", "e1", 1, 1, contact.ID),
 		notify.KeyDeny:        notify.CallEffect(ref, client, 1, 1, 1, contact.ID),
 	} {
 		o.as(store.Hooks, func(tx *store.Tx) error {
@@ -242,7 +242,7 @@ func TestAnEarlierConsentIsVoidWithoutTheRightOfWhoGaveIt(t *testing.T) {
 		})
 	})
 	caller := o.hires("caller", models.Hours{})
-	call := notify.ApprovalCallEffect(ref, client, notify.ApprovalCall{ID: "a1", Endpoint: "e1"}, 1, 1, caller.ID)
+	call := notify.ApprovalCallEffect(ref, client, "a1", "e1", 1, 1, caller.ID)
 	o.as(store.Hooks, func(tx *store.Tx) error {
 		return tx.SaveStatement(store.Statement{Effect: call.Key, Key: notify.KeyAcknowledge, Incident: ref, Contact: caller.ID, Seq: 6, At: o.now})
 	})

@@ -85,9 +85,7 @@ func TestAnAnswerAboutAnApprovalIsRecordedOnlyWhenItIs(t *testing.T) {
 func TestACallAboutAnEarlierApprovalIsSettled(t *testing.T) {
 	d := newDoor(t)
 	row := d.asks()
-	admin := models.Actor{Side: models.SideClient, ID: "user", Role: models.RoleAdmin}
-	d.record(&d.incident, admin, &incident.ApprovalDenied{Approval: "a1", Via: "portal"})
-	d.record(&d.incident, analyst, &incident.ReleaseRequested{Endpoint: "e1", Reason: "denied"})
+	d.record(&d.incident, analyst, &incident.ReleaseRequested{Endpoint: "e1", Reason: "another device"})
 	d.record(&d.incident, analyst, &incident.IsolationRequested{Endpoint: "e1", Hostname: "files", Reason: "encrypting"})
 	d.record(&d.incident, models.System(), &incident.ContainmentRuled{
 		Endpoint: "e1", Generation: 3, Approval: "a2", AgentID: "aid-1", Asset: authority.Asset{Hostname: "files", DeviceName: device},

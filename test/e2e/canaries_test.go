@@ -75,7 +75,7 @@ func TestTemporalKeepsNothingReadable(t *testing.T) {
 	forger := plainTemporal(t)
 	look := func(when string) {
 		t.Helper()
-		for _, id := range []string{s.ref.WorkflowID(), s.ref.EndpointWorkflowID("e1"), s.ref.CallRoundWorkflowID(1)} {
+		for _, id := range []string{s.ref.WorkflowID(), s.ref.EndpointWorkflowID("e1")} {
 			h := readHistory(t, forger, id)
 			wantNone(when+", the history of "+id, []byte(decodedText(t, h)))
 			for _, e := range h.GetEvents() {

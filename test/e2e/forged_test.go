@@ -3,7 +3,6 @@ package e2e
 import (
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -138,31 +137,26 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 	}
 	play(own[2].command, own[2].as(own[2].command, own[2].body))
 	contact := s.contacts[0].ID
-	consents := []bool{true, false}
-	for _, granted := range consents {
-		err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: contact, Granted: granted})
+	about := notify.ApprovalCallEffect(s.ref, uuid.Nil, "a1", "e1", 1, 1, contact).Key
+	keys := []notify.Key{notify.KeyAcknowledge, notify.KeyDeny, notify.KeyHeard}
+	for _, key := range keys {
+		err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", models.SignalKeyPress, notify.KeyPress{Effect: about, Contact: contact, Digit: key})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	call := notify.CallEffect(s.ref, uuid.Nil, 1, 1, 1, contact).Key
 	for name, fact := range byName(map[string]any{
-		models.SignalKeyPress:       notify.KeyPress{Effect: call, Contact: contact, Digit: notify.KeyAcknowledge},
-		models.SignalContactCalled:  notify.CallResult{Round: 1, Try: 1, Contact: contact, Outcome: notify.OutcomeAcknowledged},
-		models.SignalCallRoundEnded: notify.CallRoundResult{Round: 1, Acknowledged: true, Contact: contact, Tried: 1},
-		models.SignalTextReply:      notify.TextReply{Effect: call, Contact: contact},
+		models.SignalKeyPress:  notify.KeyPress{Effect: call, Contact: contact, Digit: notify.KeyAcknowledge},
+		models.SignalTextReply: notify.TextReply{Effect: call, Contact: contact},
 	}) {
 		if err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", name, fact); err != nil {
 			t.Fatal(err)
 		}
 		playPlain(name, fact)
 	}
-	heard := notify.KeyPress{Contact: contact, Digit: notify.KeyHeard, Effect: notify.ApprovalCallEffect(s.ref, uuid.Nil, notify.ApprovalCall{ID: "a1"}, 1, 1, contact).Key}
-	if err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", models.SignalKeyPress, heard); err != nil {
-		t.Fatal(err)
-	}
-	playPlain(models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a1", Contact: contact, Granted: true})
-	refusals += len(consents) + 5
+	playPlain(models.SignalCallProgress, notify.CallProgress{Effect: call, Status: models.CallCompleted})
+	refusals += len(keys) + 2
 	s.await("the refusals", func() (bool, error) { return len(eventsOf[*incident.CommandRejected](s)) >= refusals, nil })
 	after, err := s.events()
 	if err != nil {
@@ -174,8 +168,7 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 			unsealed[r.Command]++
 		}
 	}
-	for _, name := range append(slices.Collect(maps.Keys(bodies)), models.SignalKeyPress, models.SignalContactCalled, models.SignalCallRoundEnded,
-		models.SignalTextReply, models.SignalPhoneConsent) {
+	for _, name := range append(slices.Collect(maps.Keys(bodies)), models.SignalKeyPress, models.SignalCallProgress, models.SignalTextReply) {
 		if unsealed[name] != 1 {
 			t.Errorf("%s as a plain payload was refused %d times, want once", name, unsealed[name])
 		}
@@ -229,7 +222,7 @@ func TestNobodySpeaksForTheClientThroughTemporal(t *testing.T) {
 }
 
 // A contact said yes to an isolation once. Whoever reaches Temporal, with the provider's keys, says it again when the same
-// device is to be isolated anew: to the incident, and to the calls about it.
+// device is to be isolated anew.
 func TestAContactsWordCountsForItsQuestionOnly(t *testing.T) {
 	s := newScene(t, 2)
 	defer s.signAuthority(authority.DecideAuto)
@@ -251,12 +244,9 @@ func TestAContactsWordCountsForItsQuestionOnly(t *testing.T) {
 	c, contact := temporal(t), s.contacts[0].ID
 	again := notify.KeyPress{
 		Contact: contact, Digit: notify.KeyAcknowledge,
-		Effect: notify.ApprovalCallEffect(s.ref, uuid.Nil, notify.ApprovalCall{ID: "a3"}, 1, 1, contact).Key,
+		Effect: notify.ApprovalCallEffect(s.ref, uuid.Nil, "a3", "e1", 1, 1, contact).Key,
 	}
-	err := errors.Join(
-		c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", models.SignalPhoneConsent, notify.PhoneConsent{Approval: "a3", Contact: contact, Granted: true}),
-		c.SignalWorkflow(t.Context(), s.ref.ApprovalWorkflowID("a3", 1), "", models.SignalKeyPress, again))
-	if err != nil {
+	if err := c.SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", models.SignalKeyPress, again); err != nil {
 		t.Fatal(err)
 	}
 	refused := func() (n int) {
@@ -267,7 +257,7 @@ func TestAContactsWordCountsForItsQuestionOnly(t *testing.T) {
 		}
 		return n
 	}
-	s.await("both refusals", func() (bool, error) { return refused() == 2, nil })
+	s.await("the refusal", func() (bool, error) { return refused() == 1, nil })
 	if a := s.current().Endpoints[0].Approval; !a.IsAnswerable() || len(a.Given) != 0 || len(s.callsTo(0)) != began+1 {
 		t.Errorf("the approval is %+v, and the contact was called %d times", a, len(s.callsTo(0))-began)
 	}

@@ -123,14 +123,11 @@ func TestAnImpostorDoesNotSilenceACriticalIncident(t *testing.T) {
 			s.assess()
 			s.publish()
 			s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
-			round := s.current().CallRound
 			s.replace(s.ref.WorkflowID(), with)
 			s.wantPromptly("the operator has an alarm", func() { s.awaitAlarm(models.AlarmNotRunning, string(s.ref)) })
-			s.wantPromptly("the next round begins", func() {
-				s.until("the next round", func(i incident.Incident) bool { return i.CallRound > round })
+			s.wantPromptly("the calls go on", func() {
+				s.await("the second contact's phone to ring", func() (bool, error) { return len(s.callsTo(1)) > 0, nil })
 			})
-			called := len(s.calls())
-			s.await("a phone to ring", func() (bool, error) { return len(s.calls()) > called, nil })
 			s.send(s.responder, &incident.Acknowledge{Revision: 1})
 			s.awaitAlarmEnded(models.AlarmNotRunning, string(s.ref))
 		})
@@ -232,8 +229,8 @@ func TestADeviceThatIsBegunFromAnOldStateIsIsolated(t *testing.T) {
 	s.wantActions("contain", "lift_containment")
 }
 
-// Somebody ends the calls about a critical incident, whose reports would tell it that it is behind, and begins its
-// workflow anew as it was when it was opened. They may also have it go on in a new run, before it is told.
+// Somebody begins the workflow of a critical incident anew as it was when it was opened, while the first contact's phone
+// rings. They may also have it go on in a new run, before it is told.
 func TestAnIncidentThatIsBegunFromAnOldStateGoesOnFromTheStore(t *testing.T) {
 	t.Run("in its first run", func(t *testing.T) { beginFromAnOldState(t, false) })
 	t.Run("and in a second one", func(t *testing.T) { beginFromAnOldState(t, true) })
@@ -250,82 +247,20 @@ func beginFromAnOldState(t *testing.T, renewed bool) {
 	s.await("the incident to be some seconds old", func() (bool, error) { return time.Since(opened) > 8*time.Second, nil })
 	s.publish()
 	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
-	round := s.current().CallRound
-	s.terminate(s.ref.CallRoundWorkflowID(round))
 	s.replace(s.ref.WorkflowID(), impostor{kind: models.IncidentWorkflow, input: before})
 	if renewed {
 		if err := temporal(t).SignalWorkflow(t.Context(), s.ref.WorkflowID(), "", models.SignalRenew, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.wantPromptly("the next round begins", func() {
-		s.until("the next round", func(i incident.Incident) bool { return i.CallRound > round })
+	s.wantPromptly("the calls go on", func() {
+		s.await("the second contact's phone to ring", func() (bool, error) { return len(s.callsTo(1)) > 0, nil })
 	})
 	s.send(s.responder, &incident.Acknowledge{Revision: 1})
-	s.wantWholeLog()
-}
-
-func TestAnImpostorDoesNotEndTheCalls(t *testing.T) {
-	s := newScene(t, 2)
-	s.ringFor(10 * time.Minute) // of simulated time: half a minute
-	s.setPhonePersonas("no_answer", "acknowledges")
-	s.open(models.SeverityCritical)
-	s.assess()
-	s.publish()
-	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
-	id := s.ref.CallRoundWorkflowID(1)
-	s.replace(id, impostor{kind: models.CallRoundWorkflow})
-	s.wantPromptly("the operator has an alarm", func() { s.awaitAlarm(models.AlarmNotRunning, id) })
-	s.wantPromptly("the second round begins", func() {
-		s.until("the second round", func(i incident.Incident) bool { return i.CallRound == 2 })
-	})
-	s.awaitAlarmEnded(models.AlarmNotRunning, id)
-	s.awaitAcknowledgement()
-}
-
-// An impostor has the id of the first round when that is to begin. It ends a moment later, as one on our queue does.
-func TestARoundBeginsThoughAnImpostorHadItsID(t *testing.T) {
-	s := newScene(t, 1)
-	s.open(models.SeverityCritical)
-	s.assess()
-	id := s.ref.CallRoundWorkflowID(1)
-	s.replace(id, impostor{kind: models.CallRoundWorkflow, queue: "nobody's"})
-	s.publish()
-	c := temporal(t)
-	s.await("the round not to begin", func() (bool, error) {
-		for _, e := range readHistory(t, c, s.ref.WorkflowID()).GetEvents() {
-			if e.GetEventType() == enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED {
-				return true, nil
-			}
-		}
-		return false, nil
-	})
-	s.terminate(id)
-	s.wantPromptly("a contact acknowledges", s.awaitAcknowledgement)
-	s.wantCalls(1, 0, 0)
-	if n := s.current().CallRound; n != 1 {
-		t.Errorf("%d rounds, want 1", n)
+	if n := len(s.callsTo(0)); n != 1 {
+		t.Errorf("the first contact was called %d times, want once", n)
 	}
-}
-
-// The client is to approve on the phone. An impostor takes the place of the calls about that.
-func TestAnImpostorDoesNotEndTheCallsAboutAnApproval(t *testing.T) {
-	s := newScene(t, 1)
-	defer s.signAuthority(authority.DecideAuto)
-	s.signAuthority(authority.DecideAsk)
-	s.ringFor(10 * time.Minute) // of simulated time: half a minute
-	s.setPhonePersonas("no_answer", "approves")
-	s.open(models.SeverityHigh)
-	s.assess()
-	s.publish()
-	s.isolate()
-	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
-	id := s.ref.ApprovalWorkflowID("a1", 1)
-	s.replace(id, impostor{kind: models.CallRoundWorkflow})
-	s.wantPromptly("the operator has an alarm", func() { s.awaitAlarm(models.AlarmNotRunning, id) })
-	s.awaitContainment(incident.ContainmentContained)
-	s.settleAndRelease()
-	s.wantActions("contain", "lift_containment")
+	s.wantWholeLog()
 }
 
 // Nobody was told of a new contact yet when an impostor takes the place of the notice, on a queue for which nobody works.

@@ -172,7 +172,7 @@ func TestAnIncidentTerminatedBeforeAnybodyWasToldTellsEverybodyOnce(t *testing.T
 	s.faults("twilio", rule{Op: "place_call", Kind: "refuse"})
 	s.publish()
 	s.until("the first round of calls", func(i incident.Incident) bool { return i.CallRound == 1 })
-	s.wipe(s.ref.CallRoundWorkflowID(1), s.ref.WorkflowID())
+	s.wipe(s.ref.WorkflowID())
 	s.awaitAlarm(models.AlarmNotRunning, string(s.ref))
 	s.clearFaults("sendgrid", "smtp", "twilio")
 	s.awaitAcknowledgement()
@@ -193,7 +193,7 @@ func TestAWipedIncidentAndItsDeviceAreStartedAgain(t *testing.T) {
 	s.publish()
 	s.awaitAcknowledgement()
 	s.awaitContainment(incident.ContainmentContained)
-	s.wipe(s.ref.CallRoundWorkflowID(1), s.ref.EndpointWorkflowID("e1"), s.ref.WorkflowID())
+	s.wipe(s.ref.EndpointWorkflowID("e1"), s.ref.WorkflowID())
 	s.awaitAlarm(models.AlarmNotRunning, string(s.ref))
 	s.awaitAlarmEnded(models.AlarmNotRunning, string(s.ref))
 	s.wantAgreement()
@@ -275,7 +275,8 @@ func TestATerminatedEndpointIsStartedAgain(t *testing.T) {
 	s.wantActions("contain", "lift_containment")
 }
 
-func TestATerminatedRoundOfCallsIsFollowedByTheNext(t *testing.T) {
+// The first contact's phone rings when the incident is lost. Its round goes on with that call.
+func TestAnIncidentTerminatedDuringACallGoesOnWithIt(t *testing.T) {
 	s := newScene(t, 2)
 	s.ringFor(10 * time.Minute) // of simulated time: half a minute
 	s.setPhonePersonas("no_answer", "acknowledges")
@@ -283,16 +284,19 @@ func TestATerminatedRoundOfCallsIsFollowedByTheNext(t *testing.T) {
 	s.assess()
 	s.publish()
 	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
-	id := s.ref.CallRoundWorkflowID(1)
-	s.terminate(id)
-	s.awaitAlarm(models.AlarmNotRunning, id)
-	s.until("the second round", func(i incident.Incident) bool { return i.CallRound == 2 })
-	s.awaitAlarmEnded(models.AlarmNotRunning, id)
-	s.send(s.responder, &incident.Acknowledge{Revision: 1})
+	s.terminate(s.ref.WorkflowID())
+	s.awaitAlarm(models.AlarmNotRunning, string(s.ref))
+	s.awaitAcknowledgement()
+	s.wantCalls(1, 1, 0)
+	if i := s.current(); i.CallRound != 1 {
+		t.Errorf("it was in round %d, want the first", i.CallRound)
+	}
+	s.awaitAlarmEnded(models.AlarmNotRunning, string(s.ref))
+	s.wantWholeLog()
 }
 
-// The calls about an approval are lost while the first contact's phone rings. They go on with the same call.
-func TestTerminatedCallsAboutAnApprovalGoOn(t *testing.T) {
+// The incident is lost while the first contact's phone rings because of an approval. The calls go on with the same call.
+func TestCallsAboutAnApprovalOfATerminatedIncidentGoOn(t *testing.T) {
 	s := newScene(t, 1) // whose numbers no call of the test before uses
 	defer s.signAuthority(authority.DecideAuto)
 	s.signAuthority(authority.DecideAsk)
@@ -303,10 +307,9 @@ func TestTerminatedCallsAboutAnApprovalGoOn(t *testing.T) {
 	s.publish()
 	s.isolate()
 	s.await("the first contact's phone to ring", func() (bool, error) { return s.isBeingCalled(0), nil })
-	id := s.ref.ApprovalWorkflowID("a1", 1)
-	s.terminate(id)
-	s.awaitAlarm(models.AlarmNotRunning, id)
-	s.awaitAlarmEnded(models.AlarmNotRunning, id)
+	s.terminate(s.ref.WorkflowID())
+	s.awaitAlarm(models.AlarmNotRunning, string(s.ref))
+	s.awaitAlarmEnded(models.AlarmNotRunning, string(s.ref))
 	s.awaitContainment(incident.ContainmentContained)
 	if n := len(s.callsTo(0)); n != 1 {
 		t.Errorf("the first contact was called %d times, want 1", n)
@@ -315,9 +318,9 @@ func TestTerminatedCallsAboutAnApprovalGoOn(t *testing.T) {
 	s.wantActions("contain", "lift_containment")
 }
 
-// Two persons must agree. One has, and the third contact's phone is off the hook, when the calls are lost. The calls that
+// Two persons must agree. One has, and the third contact's phone is off the hook, when the incident is lost. The calls that
 // follow begin with the second contact, who did not answer, so that the key of the third comes before their turn.
-func TestAKeyInACallOfALostRoundAboutAnApprovalCounts(t *testing.T) {
+func TestAKeyInACallOfALostIncidentAboutAnApprovalCounts(t *testing.T) {
 	s := newScene(t, 2)
 	defer s.signAuthority(authority.DecideAuto)
 	s.signAuthority(authority.DecideAsk, authority.AssetSelector{Class: models.ClassWorkstation})
@@ -334,10 +337,9 @@ func TestAKeyInACallOfALostRoundAboutAnApprovalCounts(t *testing.T) {
 	if a := s.current().Endpoints[0].Approval; len(a.Given) != 1 || a.Granted {
 		t.Errorf("the approval is %+v, want one consent, which is not enough", a)
 	}
-	id := s.ref.ApprovalWorkflowID("a1", 1)
-	s.terminate(id)
-	s.awaitAlarm(models.AlarmNotRunning, id)
-	s.awaitAlarmEnded(models.AlarmNotRunning, id)
+	s.terminate(s.ref.WorkflowID())
+	s.awaitAlarm(models.AlarmNotRunning, string(s.ref))
+	s.awaitAlarmEnded(models.AlarmNotRunning, string(s.ref))
 	s.awaitContainment(incident.ContainmentContained)
 	var by []string
 	for _, c := range s.current().Endpoints[0].Approval.Given {

@@ -75,7 +75,7 @@ func (s *scene) wantFinished() {
 	s.t.Helper()
 	c := temporal(s.t)
 	for name, id := range byName(map[string]string{
-		"incident": s.ref.WorkflowID(), "call-round": s.ref.CallRoundWorkflowID(1), "endpoint": s.ref.EndpointWorkflowID("e1"),
+		"incident": s.ref.WorkflowID(), "endpoint": s.ref.EndpointWorkflowID("e1"),
 	}) {
 		s.await(id+" to be completed", func() (bool, error) {
 			d, err := c.DescribeWorkflowExecution(s.t.Context(), id, "")
