@@ -123,7 +123,7 @@ func TestWhoPickedUp(t *testing.T) {
 	d.engine.down = true
 	d.says(d.detects(d.call, sid, "machine_start"), http.StatusServiceUnavailable)
 	d.says(d.detects(d.call, sid, "human"), http.StatusNoContent)
-	d.engine.down = false
+	d.engine.down, d.engine.gone[d.call.Workflow] = false, true
 	d.says(d.detects(d.call, sid, "machine_start"), http.StatusNoContent)
 	d.tells()
 }
