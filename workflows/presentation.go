@@ -23,7 +23,7 @@ func presentationOf(i incident.Incident) presentation {
 
 // updatePresentation upserts the search attributes that changed and rewrites the details.
 func (w *incidentWorkflow) updatePresentation(ctx workflow.Context) {
-	workflow.SetCurrentDetails(ctx, details(w.state.Incident))
+	workflow.SetCurrentDetails(ctx, details(w.state))
 	now := presentationOf(w.state.Incident)
 	if now == w.shown {
 		return
@@ -45,7 +45,8 @@ func (w *incidentWorkflow) updatePresentation(ctx workflow.Context) {
 }
 
 // details tells the incident's story in Markdown. It is stored in clear text, so it holds no title, name or address.
-func details(i incident.Incident) string {
+func details(s incident.State) string {
+	i := s.Incident
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "- "+format+"\n", args...) }
 	fmt.Fprintf(&b, "**%s** · %s · %s\n\n", i.Reference, i.Severity, strings.ReplaceAll(string(i.Phase), "_", " "))
@@ -61,6 +62,13 @@ func details(i incident.Incident) string {
 		line("acknowledged %s: %s, %s", i.Acknowledged.At.Format(time.RFC3339), i.Acknowledged.Channel, i.Acknowledged.How)
 	case i.NeedsCalls():
 		line("nobody reached yet, call round %d", i.CallRound)
+	}
+	for _, r := range s.Rounds {
+		about := "the incident"
+		if r.Approval != "" {
+			about = "approval " + r.Approval
+		}
+		line("calls about %s, round %d: %d of %d contacts tried", about, r.Round, len(r.Tried), len(r.Contacts))
 	}
 	for _, e := range i.Endpoints {
 		line("endpoint %s: wanted %s, EDR says %s", e.ID, e.Desired, e.Observed)
