@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -149,60 +151,87 @@ func (l *Effects) countFailedLookup(ctx context.Context, e notify.Effect, row st
 
 // attempt sends the effect and records the vendor's answer.
 func (l *Effects) attempt(ctx context.Context, e notify.Effect, a EffectSteps, row store.LedgerRow) (store.LedgerRow, error) {
-	accepted, err := Acceptance{}, ctx.Err()
-	if until, bounded := ctx.Deadline(); err == nil && bounded && !time.Now().Before(until) {
-		err = context.DeadlineExceeded // a stopped process that goes on must not act late: the context may not know yet
+	t := ask(ctx, e, row, a.Send)
+	if err := l.conclude(ctx, e.ClientID, t); err != nil {
+		return row, err
 	}
-	if err != nil {
-		err = &models.VendorError{Class: models.Transient, Vendor: row.Vendor, Op: string(e.Kind), Code: "too_late", Cause: err}
-	} else {
-		accepted, err = a.Send(ctx, row)
+	if t.err != nil {
+		return row, applicationError(t.err, l.Settle)
 	}
-	if err == nil {
-		return l.accept(ctx, e, row, accepted)
+	row.State, row.Vendor, row.VendorID = notify.EffectAccepted, t.accepted.Vendor, t.accepted.ID
+	return row, nil
+}
+
+// asked is an effect that a vendor was asked for, and the answer.
+type asked struct {
+	effect   notify.Effect
+	row      store.LedgerRow
+	accepted Acceptance
+	err      error
+}
+
+// ask sends an effect whose attempt was claimed.
+func ask(ctx context.Context, e notify.Effect, row store.LedgerRow, send func(context.Context, store.LedgerRow) (Acceptance, error)) asked {
+	t := asked{effect: e, row: row, err: ctx.Err()}
+	if until, bounded := ctx.Deadline(); t.err == nil && bounded && !time.Now().Before(until) {
+		t.err = context.DeadlineExceeded // a stopped process that goes on must not act late: the context may not know yet
 	}
-	switch models.ClassOf(err) {
-	case models.Rejected:
-		return row, l.reject(ctx, e, err)
-	case models.Ambiguous: // the attempt stays on record
-	default: // nothing was done: take the attempt back, so that the next need not settle
-		if err := l.takeBack(context.WithoutCancel(ctx), e, row); err != nil {
-			return row, err
+	if t.err != nil {
+		t.err = &models.VendorError{Class: models.Transient, Vendor: row.Vendor, Op: string(e.Kind), Code: "too_late", Cause: t.err}
+		return t
+	}
+	t.accepted, t.err = send(ctx, row)
+	return t
+}
+
+// conclude records the vendors' answers in one transaction, in the order in which callbacks lock effects, too.
+func (l *Effects) conclude(ctx context.Context, client uuid.UUID, all ...asked) error {
+	slices.SortFunc(all, func(a, b asked) int { return cmp.Compare(a.effect.Key, b.effect.Key) })
+	err := l.Store.ForClient(context.WithoutCancel(ctx), store.Worker, client, func(tx *store.Tx) error {
+		for _, t := range all {
+			if err := t.record(tx); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("record what the vendor answered: %w", err)
 	}
-	return row, applicationError(err, l.Settle)
+	return nil
+}
+
+func (t asked) record(tx *store.Tx) error {
+	if t.err == nil {
+		return tx.Accept(t.effect.Key, t.accepted.Vendor, t.accepted.ID, tx.Now())
+	}
+	switch models.ClassOf(t.err) {
+	case models.Rejected:
+		return tx.Reject(t.effect.Key, vendorIn(t.err), t.err.Error(), tx.Now())
+	case models.Ambiguous: // the attempt stays on record
+		return nil
+	}
+	_, err := tx.Attempt(t.effect.Key, t.row.AttemptAt, time.Time{}) // nothing was done: the next one need not settle
+	return err
 }
 
 func (l *Effects) accept(ctx context.Context, e notify.Effect, row store.LedgerRow, r Acceptance) (store.LedgerRow, error) {
 	row.State, row.Vendor, row.VendorID = notify.EffectAccepted, r.Vendor, r.ID
-	err := l.Store.ForClient(context.WithoutCancel(ctx), store.Worker, e.ClientID, func(tx *store.Tx) error {
-		return tx.Accept(e.Key, r.Vendor, r.ID, tx.Now())
-	})
-	if err != nil {
-		return row, fmt.Errorf("record acceptance: %w", err)
-	}
-	return row, nil
+	return row, l.conclude(ctx, e.ClientID, asked{effect: e, row: row, accepted: r})
 }
 
 func (l *Effects) reject(ctx context.Context, e notify.Effect, cause error) error {
-	vendor := ""
-	var v *models.VendorError
-	if errors.As(cause, &v) {
-		vendor = v.Vendor
-	}
-	err := l.Store.ForClient(context.WithoutCancel(ctx), store.Worker, e.ClientID, func(tx *store.Tx) error {
-		return tx.Reject(e.Key, vendor, cause.Error(), tx.Now())
-	})
-	if err != nil {
-		return fmt.Errorf("record rejection: %w", err)
+	if err := l.conclude(ctx, e.ClientID, asked{effect: e, err: cause}); err != nil {
+		return err
 	}
 	return applicationError(cause, 0)
 }
 
-// takeBack takes an attempt back that certainly did nothing, unless another one was made since.
-func (l *Effects) takeBack(ctx context.Context, e notify.Effect, row store.LedgerRow) error {
-	return l.Store.ForClient(ctx, store.Worker, e.ClientID, func(tx *store.Tx) error {
-		_, err := tx.Attempt(e.Key, row.AttemptAt, time.Time{})
-		return err
-	})
+// vendorIn returns the vendor that an error is from, "" for none.
+func vendorIn(err error) string {
+	var v *models.VendorError
+	if errors.As(err, &v) {
+		return v.Vendor
+	}
+	return ""
 }

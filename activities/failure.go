@@ -12,6 +12,7 @@ import (
 // Types of application errors that workflows match on, besides the models.VendorClass values.
 const (
 	ErrSettling     = "settling"  // an earlier attempt is ambiguous; its settle window is not over
+	ErrNoTurn       = "no_turn"   // this process asks the vendor for too much already: the vendor's own queue has a turn
 	ErrEngaged      = "engaged"   // another call of ours to the number is under way
 	ErrPending      = "pending"   // the EDR has not confirmed yet
 	ErrActionFailed = "failed"    // the EDR took the action, and says that it came to nothing

@@ -23,6 +23,7 @@ type Mail struct {
 	Routes    Routes
 	Simulated Mailer // takes the mails of fire drills with simulated phones
 	Letter    report.Letterhead
+	Turns     Turns // of Notify
 }
 
 // Sent says how a mail was handed over.
@@ -31,29 +32,30 @@ type Sent struct {
 	Refused string `json:"refused,omitempty"`
 }
 
-// SendMail composes the message from the published revision it is about and hands it to a mailer, once. It waits for a
-// revision that is on its way into the store.
+// SendMail composes the message from the published revision it is about and hands it to a mailer, once.
 func (m *Mail) SendMail(ctx context.Context, in MessageInput) (Sent, error) {
-	if err := in.awaitRecorded(ctx, m.Effects.Store); err != nil {
-		return Sent{}, err
-	}
 	err := m.deliver(ctx, in.Effect(), func(tx *store.Tx, c models.Contact, row store.LedgerRow) (models.OutboundMail, error) {
-		letter, err := in.letter(tx, c, row)
+		says, err := in.read(tx)
 		if err != nil {
 			return models.OutboundMail{}, err
 		}
-		msg, err := m.compose(letter, c, row)
-		first := in
-		first.Notification = notify.Notification{Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Contact: c.ID, Channel: models.ChannelEmail}
-		if key := first.Effect().Key; key != row.Key {
-			msg.References = []string{m.Letter.MessageID(key)}
-		}
-		return msg, err
+		return m.write(in, says, c, row)
 	})
 	if err != nil || in.Effect().Simulated {
 		return Sent{}, err
 	}
 	return Sent{Refused: m.Routes.refused()}, nil
+}
+
+// write composes a mail to a contact. Of one incident all follow the first.
+func (m *Mail) write(in MessageInput, says content, c models.Contact, row store.LedgerRow) (models.OutboundMail, error) {
+	msg, err := m.compose(in.letter(says, c, row), c, row)
+	first := in
+	first.Notification = notify.Notification{Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Contact: c.ID, Channel: models.ChannelEmail}
+	if key := first.Effect().Key; key != row.Key {
+		msg.References = []string{m.Letter.MessageID(key)}
+	}
+	return msg, err
 }
 
 // SendCheckMail sends a test or a code to a contact, once, apart from any incident.
@@ -74,10 +76,7 @@ func (m *Mail) deliver(ctx context.Context, e notify.Effect, write func(*store.T
 func (m *Mail) deliverTo(ctx context.Context, e notify.Effect, read func(*store.Tx) (models.Contact, error),
 	write func(*store.Tx, models.Contact, store.LedgerRow) (models.OutboundMail, error),
 ) error {
-	routes := m.Routes
-	if e.Simulated {
-		routes = NewRoutes(Route{notify.VendorSimulated, m.Simulated})
-	}
+	routes := m.routes(e.Simulated)
 	var msg models.OutboundMail
 	_, err := m.Effects.Once(ctx, e, EffectSteps{
 		Prepare: func(tx *store.Tx, row store.LedgerRow) error {
@@ -97,6 +96,14 @@ func (m *Mail) deliverTo(ctx context.Context, e notify.Effect, read func(*store.
 		m.tellOperator(ctx)
 	}
 	return err
+}
+
+// routes returns the mailers or, in a fire drill with simulated phones, one that reaches nobody.
+func (m *Mail) routes(simulated bool) Routes {
+	if simulated {
+		return NewRoutes(Route{notify.VendorSimulated, m.Simulated})
+	}
+	return m.Routes
 }
 
 // tellOperator raises an alarm about each mailer that refuses our credentials or settings while another takes the mails,

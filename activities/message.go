@@ -1,10 +1,8 @@
 package activities
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -20,7 +18,6 @@ type MessageInput struct {
 	ClientID     uuid.UUID
 	Reference    models.Reference
 	Notification notify.Notification
-	After        int // Seq of the event it is about: the message waits until the store has it
 	Exercise     models.Exercise
 }
 
@@ -31,46 +28,28 @@ func (in MessageInput) Effect() notify.Effect {
 	return e
 }
 
-// recordWithin is how long a message waits in its activity for the event it is about, which is recorded at the same
-// time; firstLook is the first pause between looks, which then doubles.
-const (
-	recordWithin = 2 * time.Second
-	firstLook    = 5 * time.Millisecond
-)
-
-// awaitRecorded waits until the store has the event the message is about. ErrPending: it came too late for this
-// attempt.
-func (in MessageInput) awaitRecorded(ctx context.Context, s *store.Store) error {
-	for pause := firstLook; ; pause *= 2 {
-		seq, err := s.Recorded(ctx, store.Worker, in.ClientID, in.Reference)
-		switch {
-		case err != nil:
-			return fmt.Errorf("read incident: %w", err)
-		case seq >= in.After:
-			return nil
-		case pause > recordWithin/2:
-			return retryAfter(ErrPending, "the event the message is about is not recorded yet", time.Second)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
-	}
+// content is what all messages about one notification say, whoever gets them.
+type content struct {
+	revision incident.Revision
+	accepted []report.Acceptance
 }
 
-// letter composes the message from the published revision it is about.
-func (in MessageInput) letter(tx *store.Tx, c models.Contact, row store.LedgerRow) (report.Letter, error) {
-	revision, err := tx.Revision(in.Reference, in.Notification.Revision)
-	if err != nil {
-		return report.Letter{}, fmt.Errorf("read revision: %w", err)
+// read reads what the message says from the published revision it is about.
+func (in MessageInput) read(tx *store.Tx) (c content, err error) {
+	if c.revision, err = tx.Revision(in.Reference, in.Notification.Revision); err != nil {
+		return c, fmt.Errorf("read revision: %w", err)
 	}
-	accepted, err := in.accepted(tx)
+	c.accepted, err = in.accepted(tx)
+	return c, err
+}
+
+// letter composes the message to a contact.
+func (in MessageInput) letter(says content, c models.Contact, row store.LedgerRow) report.Letter {
 	return report.Letter{
-		Accepted: accepted,
+		Accepted: says.accepted,
 		Purpose:  in.Notification.Purpose, Occurrence: in.Notification.Occurrence, Language: c.Language, Reference: in.Reference,
-		Severity: revision.Severity, Title: revision.Assessment.Title, Revision: revision.Number, Drill: in.Exercise.IsDrill(), Code: row.Code(),
-	}, err
+		Severity: says.revision.Severity, Title: says.revision.Assessment.Title, Revision: says.revision.Number, Drill: in.Exercise.IsDrill(), Code: row.Code(),
+	}
 }
 
 // accepted returns who accepted the risks that the message is about: that of the closure, or those whose time is over.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/notify"
@@ -24,6 +25,7 @@ type Phone struct {
 	Simulated Carrier // takes the calls and texts of fire drills with simulated phones
 	Letter    report.Letterhead
 	PublicURL *url.URL // where the carrier reaches our hooks
+	Turns     Turns    // of PlaceFirstCall
 }
 
 // callbackRetryFragment asks Twilio, in the part of an address that is not sent, to repeat a report that we did not
@@ -45,6 +47,17 @@ type PlacedCall struct {
 	ID      string             `json:"id"` // the carrier's
 	Status  models.CallStatus  `json:"status,omitempty"`
 	Outcome notify.CallOutcome `json:"outcome,omitempty"`
+}
+
+// PlaceFirstCall does what PlaceCall does, from the incidents' own task queue. ErrNoTurn: this process asks the carrier for
+// too much already.
+func (p *Phone) PlaceFirstCall(ctx context.Context, in CallInput) (PlacedCall, error) {
+	done, ok := p.Turns.take(1)
+	if !ok {
+		return PlacedCall{}, temporal.NewApplicationErrorWithOptions("it has no turn here", ErrNoTurn, temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign})
+	}
+	defer done()
+	return p.PlaceCall(ctx, in)
 }
 
 // PlaceCall asks the carrier for the call, once.
@@ -82,12 +95,12 @@ func (p *Phone) PlaceCall(ctx context.Context, in CallInput) (PlacedCall, error)
 	return placed, err
 }
 
-// SendText sends a short message about an incident, once. It waits for a revision that is on its way into the store.
+// SendText sends a short message about an incident, once.
 func (p *Phone) SendText(ctx context.Context, in MessageInput) error {
-	if err := in.awaitRecorded(ctx, p.Effects.Store); err != nil {
-		return err
-	}
-	return p.deliver(ctx, in.Effect(), in.letter)
+	return p.deliver(ctx, in.Effect(), func(tx *store.Tx, c models.Contact, row store.LedgerRow) (report.Letter, error) {
+		says, err := in.read(tx)
+		return in.letter(says, c, row), err
+	})
 }
 
 // SendCheckText sends a test or a code to a contact's phone, once, apart from any incident.

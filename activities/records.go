@@ -42,14 +42,26 @@ const (
 // error of type ErrDiverged or ErrRefused is not retried. The operator is told of the latter: the reconciler, which
 // looks at pending activities, does not see it.
 func (r *Records) Record(ctx context.Context, in RecordInput) error {
-	err := r.Store.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
+	return in.write(ctx, r.Store, func(*store.Tx) error { return nil })
+}
+
+// write does what Record does, and in the same transaction what also does.
+func (in RecordInput) write(ctx context.Context, s *store.Store, also func(*store.Tx) error) error {
+	var failed error
+	err := s.ForClient(ctx, store.Worker, in.ClientID, func(tx *store.Tx) error {
 		if len(in.Events) > 0 {
 			if err := tx.Record(in.Reference, in.Events, in.Commands...); err != nil {
 				return err
 			}
 		}
-		return recordCalls(tx, in.Calls)
+		if failed = recordCalls(tx, in.Calls); failed == nil {
+			failed = also(tx)
+		}
+		return failed
 	})
+	if failed != nil {
+		return failed // it says nothing of the events
+	}
 	if errors.Is(err, store.ErrDiverged) {
 		return temporal.NewNonRetryableApplicationError("the store has other events under these numbers", ErrDiverged, err)
 	}
@@ -57,7 +69,7 @@ func (r *Records) Record(ctx context.Context, in RecordInput) error {
 	case models.Conflict, models.Forbidden, models.NotFound, models.Invalid:
 		alarm := models.Alarm{Kind: models.AlarmNotRecorded, Subject: string(in.Reference),
 			Detail: "the database refuses the incident's events, and its commands are stopped: see watchfire reconcile"}
-		if failed := r.Store.RaiseAlarm(ctx, alarm); failed != nil {
+		if failed := s.RaiseAlarm(ctx, alarm); failed != nil {
 			return failed // asked again
 		}
 		return temporal.NewNonRetryableApplicationError("the store refuses the events", ErrRefused, err)
@@ -125,22 +137,19 @@ func (r *Records) LastRecorded(ctx context.Context, in SeqInput) (int, error) {
 	return r.Store.Recorded(ctx, store.Worker, in.ClientID, in.Reference)
 }
 
-// PlanInput asks for the recipients of a notification to everyone, or, without one, for those who are called.
+// PlanInput asks who is reached.
 type PlanInput struct {
-	ClientID     uuid.UUID
-	Reference    models.Reference
-	Severity     models.Severity
-	At           time.Time
-	Notification notify.Notification
-	Waiting      []notify.Notification // the contact of one of these gets no second message over its channel
-	Approval     bool                  // the calls are about an approval
-	AskedBy      *models.Actor         `json:",omitempty"` // who asked for what is to be approved: contacts whom they made may not answer
-	Persons      int                   `json:",omitempty"` // how many must agree
-	AlsoTold     []uuid.UUID           `json:",omitempty"` // contacts who are being told, whom the ledger may not have yet
+	ClientID  uuid.UUID
+	Reference models.Reference
+	Severity  models.Severity
+	At        time.Time
+	Approval  bool          // the calls are about an approval
+	AskedBy   *models.Actor `json:",omitempty"` // who asked for what is to be approved: contacts whom they made may not answer
+	Persons   int           `json:",omitempty"` // how many must agree
+	AlsoTold  []uuid.UUID   `json:",omitempty"` // contacts who are being told, whom the ledger may not have yet
 }
 
-// PlanRecipients returns who is reached, how and when: ids only. It puts messages that wait for a contact's hours into
-// the ledger at once, so that people see them coming.
+// PlanRecipients returns who is reached, how and when: ids only.
 func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan, error) {
 	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (notify.Plan, error) {
 		d, err := tx.Directory()
@@ -157,19 +166,7 @@ func (r *Records) PlanRecipients(ctx context.Context, in PlanInput) (notify.Plan
 				except[id] = true
 			}
 		}
-		plan, err := in.planIn(d, except, func() ([]uuid.UUID, error) { return tx.ToldContacts(in.Reference) })
-		if err != nil {
-			return plan, err
-		}
-		for _, m := range plan.Messages {
-			if in.Notification.Purpose == "" || !m.At.After(in.At) {
-				continue
-			}
-			if _, err := tx.Intend(notify.MessageEffect(in.Reference, in.ClientID, in.Notification.AddressedTo(m)), m.At); err != nil {
-				return plan, err
-			}
-		}
-		return plan, nil
+		return in.planIn(d, except, func() ([]uuid.UUID, error) { return tx.ToldContacts(in.Reference) })
 	})
 }
 
@@ -188,7 +185,7 @@ func (in PlanInput) planIn(d notify.Directory, except map[uuid.UUID]bool, told f
 	case in.Approval:
 		plan.Calls = d.Callable(in.Severity, in.At, all...)
 	}
-	return plan.Without(in.Waiting), nil
+	return plan, nil
 }
 
 // FallbackInput asks for another channel to the contact of a notification whose channel failed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,10 +22,13 @@ import (
 // outside is a vendor of mail and phone that takes everything and notes what it was asked.
 type outside struct {
 	activities.Carrier
+	mu    sync.Mutex
 	asked []string
 }
 
 func (o *outside) ask(what string) (id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.asked = append(o.asked, what)
 	return what + "-1"
 }
@@ -104,7 +108,7 @@ func (o *office) hires(name string, h models.Hours) (c models.Contact) {
 }
 
 func (o *office) message(contact uuid.UUID, ch models.Channel) activities.MessageInput {
-	return activities.MessageInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident, After: 2,
+	return activities.MessageInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident,
 		Notification: notify.Notification{Purpose: notify.PurposePublished, Revision: 1, Occurrence: 1, Contact: contact, Channel: ch}}
 }
 
@@ -119,48 +123,6 @@ func (o *office) row(e notify.Effect) (row store.LedgerRow) {
 		return err
 	})
 	return row
-}
-
-func TestAMessageThatWaitsForHoursStandsInTheLedger(t *testing.T) {
-	o := newOffice(t)
-	early, reminded := o.hires("early", models.OfficeHours()), o.hires("reminded", models.OfficeHours())
-	reminder := notify.Notification{Purpose: notify.PurposeReminder, Revision: 1, Occurrence: 2}
-	waits := reminder
-	waits.Contact, waits.Channel, waits.Occurrence = reminded.ID, models.ChannelEmail, 1
-	in := activities.PlanInput{ClientID: o.effect.ClientID, Reference: o.effect.Incident, Severity: models.SeverityLow, At: o.now, Notification: reminder,
-		Waiting: []notify.Notification{waits}}
-	effect := func(contact uuid.UUID) notify.Effect {
-		n := reminder
-		n.Contact, n.Channel = contact, models.ChannelEmail
-		return notify.MessageEffect(in.Reference, in.ClientID, n)
-	}
-	asked := in
-	asked.Notification = notify.Notification{} // who is called
-	_, err := o.records.PlanRecipients(t.Context(), asked)
-	o.ok(err)
-	o.as(store.Worker, func(tx *store.Tx) error {
-		planned, err := tx.Deliveries(in.Reference, store.Cursor{}, 1000)
-		if len(planned) > 0 {
-			t.Errorf("asking who is called planned %+v", planned)
-		}
-		return err
-	})
-	for range 2 { // the engine may ask twice
-		plan, err := o.records.PlanRecipients(t.Context(), in)
-		if err != nil || len(plan.Messages) != 2 {
-			t.Fatalf("plan %+v, %v; want a message to each but the one who waits", plan, err)
-		}
-	}
-	opens := time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
-	if row := o.row(effect(early.ID)); row.State != notify.EffectIntended || !row.PlannedAt.Equal(opens) {
-		t.Errorf("in the ledger %q for %s, want it planned for %s", row.State, row.PlannedAt, opens)
-	}
-	if row := o.row(effect(reminded.ID)); row.State != "" {
-		t.Errorf("the ledger has a second reminder for who waits for the first: %+v", row.Delivery)
-	}
-	if row := o.row(effect(o.effect.Contact)); row.State != "" {
-		t.Errorf("what goes out at once is planned: %+v", row.Delivery)
-	}
 }
 
 func TestWhatWasCanceledIsNeverSent(t *testing.T) {

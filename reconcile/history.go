@@ -88,7 +88,7 @@ func readRun(ctx context.Context, h Histories, id, run string) (out runRecord, e
 			enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
 			out.acted = true
 		case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-			if a := e.GetActivityTaskScheduledEventAttributes(); a.GetActivityType().GetName() == activityRecord {
+			if a := e.GetActivityTaskScheduledEventAttributes(); handsOver(a.GetActivityType()) {
 				var b recorded
 				err = converter.GetDefaultDataConverter().FromPayloads(a.GetInput(), &b)
 				asked[e.GetEventId()] = b

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
@@ -27,8 +28,9 @@ const (
 	takenWithin = 45 * time.Second
 	// recordAttempts is how often the database may refuse a workflow's events before that is an alarm.
 	recordAttempts = 8
-	// activityRecord is the type of the activity that hands events to the database.
+	// activityRecord and activityNotify are the types of the activities that hand events to the database.
 	activityRecord = "Record"
+	activityNotify = "Notify"
 )
 
 type alarmKey struct {
@@ -184,7 +186,7 @@ func (p *pass) checkTask(ctx context.Context, subject string, s workflowState) (
 		}
 	}
 	for _, a := range s.description.GetPendingActivities() {
-		if a.GetActivityType().GetName() == activityRecord && a.GetAttempt() >= recordAttempts {
+		if handsOver(a.GetActivityType()) && a.GetAttempt() >= recordAttempts {
 			p.raise(ctx, models.AlarmNotRecorded, subject, "the database does not take the workflow's events: see its page in the Temporal UI")
 			stuck = true
 		}
@@ -223,4 +225,9 @@ func (p *pass) checkWorkers(ctx context.Context) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// handsOver reports whether an activity of a type hands events to the database.
+func handsOver(t *commonpb.ActivityType) bool {
+	return t.GetName() == activityRecord || t.GetName() == activityNotify
 }

@@ -89,15 +89,61 @@ func (r effectRow) model() LedgerRow {
 // Intend writes an effect into the ledger before its first attempt, which is planned for at, and returns its row; the
 // same key again returns the row as it is. NotFound: the incident or the contact is not this client's.
 func (tx *Tx) Intend(e notify.Effect, at time.Time) (LedgerRow, error) {
-	if err := tx.needsClient(); err != nil {
+	row, err := tx.newEffect(e, at)
+	if err != nil {
 		return LedgerRow{}, err
 	}
+	insert := tx.db.Clauses(keepsEffects).Create(&row)
+	if insert.Error != nil || insert.RowsAffected == 1 {
+		return tx.ledgerRow(row), problem("intend effect", insert.Error)
+	}
+	return tx.Effect(e.Key)
+}
+
+// keepsEffects leaves an effect as it is that is in the ledger already.
+var keepsEffects = clause.OnConflict{Columns: []clause.Column{{Name: "client_id"}, {Name: "key"}}, DoNothing: true}
+
+// Begin writes effects into the ledger and claims the first attempt at each that was not in it. It returns the rows of
+// all, and by their keys which of them are new. Others stay as they are, also those that were never attempted.
+func (tx *Tx) Begin(effects []notify.Effect, at time.Time) (all []LedgerRow, fresh map[string]bool, err error) {
+	if len(effects) == 0 {
+		return nil, nil, nil
+	}
+	var rows []effectRow
+	ids, keys := map[uuid.UUID]bool{}, make([]string, 0, len(effects))
+	for _, e := range effects {
+		row, err := tx.newEffect(e, at)
+		if err != nil {
+			return nil, nil, err
+		}
+		row.AttemptAt, row.Attempts = &row.PlannedAt, 1
+		rows, keys, ids[row.ID] = append(rows, row), append(keys, row.Key), true
+	}
+	if err := tx.db.Clauses(keepsEffects).Create(&rows).Error; err != nil {
+		return nil, nil, problem("begin effects", err)
+	}
+	var kept []effectRow
+	if err := tx.of("effects").Where("key in ?", keys).Order("key").Find(&kept).Error; err != nil {
+		return nil, nil, problem("read effects", err)
+	}
+	fresh = map[string]bool{}
+	for _, row := range kept {
+		all, fresh[row.Key] = append(all, tx.ledgerRow(row)), ids[row.ID]
+	}
+	return all, fresh, nil
+}
+
+// newEffect returns the row of an effect that is planned for at and was not attempted. NotFound: it is another client's.
+func (tx *Tx) newEffect(e notify.Effect, at time.Time) (effectRow, error) {
+	if err := tx.needsClient(); err != nil {
+		return effectRow{}, err
+	}
 	if e.ClientID != tx.client {
-		return LedgerRow{}, models.Errorf(models.NotFound, "client not found")
+		return effectRow{}, models.Errorf(models.NotFound, "client not found")
 	}
 	token := make([]byte, 16)
 	if _, err := rand.Read(token); err != nil {
-		return LedgerRow{}, fmt.Errorf("make token: %w", err)
+		return effectRow{}, fmt.Errorf("make token: %w", err)
 	}
 	row := effectRow{
 		ClientID: tx.client, Key: e.Key, ID: uuid.New(), Token: hex.EncodeToString(token), Kind: e.Kind,
@@ -111,13 +157,7 @@ func (tx *Tx) Intend(e notify.Effect, at time.Time) (LedgerRow, error) {
 	if e.Simulated {
 		row.Vendor = notify.VendorSimulated
 	}
-	insert := tx.db.Clauses(clause.OnConflict{
-		Columns: []clause.Column{{Name: "client_id"}, {Name: "key"}}, DoNothing: true,
-	}).Create(&row)
-	if insert.Error != nil || insert.RowsAffected == 1 {
-		return tx.ledgerRow(row), problem("intend effect", insert.Error)
-	}
-	return tx.Effect(e.Key)
+	return row, nil
 }
 
 // Attempt is the fence before every attempt: it moves the time of the last attempt from previous (zero before the

@@ -52,34 +52,42 @@ type queue struct {
 	name       string
 	perSecond  float64 // activities, by all workers together; 0: no limit
 	concurrent int     // activities at a time in one worker
-	register   func(r worker.Registry, p Parts)
+	register   func(r worker.Registry)
 }
+
+// firstMails and firstCalls bound what one worker process asks of mailers and carrier from the incidents' own queue: half
+// of what Temporal lets all workers do from the vendors' queues.
+var (
+	firstMails = activities.NewTurns(50, 250)
+	firstCalls = activities.NewTurns(50, 100)
+)
 
 // queues is the table of task queues. Twilio places one call a second per account by default and queues the rest, so
 // its limit only bounds bursts; so do those of mail and EDR, whose vendors answer 429 to requests that are too many.
-func queues() []queue {
+func queues(p Parts) []queue {
+	mail := &activities.Mail{
+		Effects: p.effects(p.giveUpMail()), Routes: activities.NewRoutes(p.Mailers...), Simulated: simulated.House{Now: p.Now}, Letter: p.Letter,
+		Turns: firstMails,
+	}
+	phone := &activities.Phone{
+		Effects: p.effects(10 * time.Minute), Carrier: p.Carrier, Vendor: "twilio", Simulated: simulated.House{Now: p.Now},
+		Letter: p.Letter, PublicURL: p.PublicURL, Turns: firstCalls,
+	}
 	return []queue{
-		{models.QueueIncidents, 0, 200, func(r worker.Registry, p Parts) {
+		{models.QueueIncidents, 0, 200, func(r worker.Registry) {
 			r.RegisterWorkflowWithOptions(workflows.Incident, workflow.RegisterOptions{Name: models.IncidentWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.ChannelCheck, workflow.RegisterOptions{Name: models.ChannelCheckWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.ContactNotice, workflow.RegisterOptions{Name: models.ContactNoticeWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.EDRCheck, workflow.RegisterOptions{Name: models.EDRCheckWorkflow})
 			r.RegisterWorkflowWithOptions(workflows.Endpoint, workflow.RegisterOptions{Name: models.EndpointWorkflow})
-			r.RegisterActivity(&activities.Records{Store: p.Store})
 			r.RegisterWorkflowWithOptions(workflows.Canary, workflow.RegisterOptions{Name: models.CanaryWorkflow})
+			r.RegisterActivity(&activities.Records{Store: p.Store})
+			r.RegisterActivity(mail.Notify)
+			r.RegisterActivity(phone.PlaceFirstCall)
 		}},
-		{models.QueueMail, 500, 50, func(r worker.Registry, p Parts) {
-			r.RegisterActivity(&activities.Mail{
-				Effects: p.effects(p.giveUpMail()), Routes: activities.NewRoutes(p.Mailers...), Simulated: simulated.House{Now: p.Now}, Letter: p.Letter,
-			})
-		}},
-		{models.QueuePhone, 200, 50, func(r worker.Registry, p Parts) {
-			r.RegisterActivity(&activities.Phone{
-				Effects: p.effects(10 * time.Minute), Carrier: p.Carrier, Vendor: "twilio", Simulated: simulated.House{Now: p.Now},
-				Letter: p.Letter, PublicURL: p.PublicURL,
-			})
-		}},
-		{models.QueueEDR, 50, 20, func(r worker.Registry, p Parts) {
+		{models.QueueMail, 500, 50, func(r worker.Registry) { r.RegisterActivity(mail) }},
+		{models.QueuePhone, 200, 50, func(r worker.Registry) { r.RegisterActivity(phone) }},
+		{models.QueueEDR, 50, 20, func(r worker.Registry) {
 			r.RegisterActivity(&activities.Containment{Effects: p.effects(0), EDR: p.EDR, WorstDelay: p.EDRWorstDelay, PollEvery: p.EDRPollEvery})
 		}},
 	}
@@ -102,7 +110,7 @@ func (p Parts) effects(giveUp time.Duration) activities.Effects {
 // Queues returns the names of the task queues, so that others can watch that somebody polls them.
 func Queues() []string {
 	var names []string
-	for _, q := range queues() {
+	for _, q := range queues(Parts{}) {
 		names = append(names, q.name)
 	}
 	return names
@@ -124,7 +132,7 @@ const cachedWorkflows = 2000
 func Start(c client.Client, p Parts) (Workers, error) {
 	worker.SetStickyWorkflowCacheSize(cachedWorkflows)
 	var started Workers
-	for _, q := range queues() {
+	for _, q := range queues(p) {
 		w := worker.New(c, q.name, worker.Options{
 			TaskQueueActivitiesPerSecond:       q.perSecond,
 			MaxConcurrentActivityExecutionSize: q.concurrent,
@@ -136,7 +144,7 @@ func Start(c client.Client, p Parts) (Workers, error) {
 			DeploymentOptions:                  deploymentOptions(),
 			Interceptors:                       []interceptor.WorkerInterceptor{observability.Requests()},
 		})
-		q.register(w, p)
+		q.register(w)
 		if err := w.Start(); err != nil {
 			started.Stop()
 			return nil, fmt.Errorf("start worker of queue %s: %w", q.name, err)

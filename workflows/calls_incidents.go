@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -15,6 +16,7 @@ import (
 // Inputs of the activities that only touch the store, under the names the rest of the room uses.
 type (
 	recordInput            = activities.RecordInput
+	notifyInput            = activities.NotifyInput
 	seqInput               = activities.SeqInput
 	planInput              = activities.PlanInput
 	fallbackInput          = activities.FallbackInput
@@ -51,6 +53,24 @@ func record(ctx workflow.Context, in activities.RecordInput) error {
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
 	})
 	return finished(ctx, workflow.ExecuteActivity(ctx, records.Record, in))
+}
+
+// notifyContacts appends events to the store and hands the mails that follow from them to a mailer. A worker that waits for
+// one shows that it lives.
+func notifyContacts(ctx workflow.Context, in activities.NotifyInput) (out activities.Notified, err error) {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: attemptWithin,
+		HeartbeatTimeout:    5 * time.Second,
+		Summary:             fmt.Sprintf("record %s, mail %d contacts", in.Events[0].Type, len(in.Mails)),
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+	})
+	err = workflow.ExecuteActivity(ctx, mail.Notify, in).Get(ctx, &out)
+	return out, err
+}
+
+// failureOf returns a vendor's answer as the error that SendMail would have returned.
+func failureOf(f activities.Failure) error {
+	return temporal.NewApplicationErrorWithOptions(f.Message, string(f.Class), temporal.ApplicationErrorOptions{NextRetryDelay: f.RetryAfter})
 }
 
 // findCommand returns the result of a command that the store has the events of, or nil.

@@ -1,8 +1,10 @@
 package workflows
 
 import (
+	"errors"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/activities"
@@ -50,12 +52,26 @@ func placeCheckCall(ctx workflow.Context, summary string, patience time.Duration
 	return workflow.ExecuteActivity(queueContext(ctx, models.QueuePhone, summary, patience), phone.PlaceCall, in).Get(ctx, &placed)
 }
 
-// placeCall asks the carrier for a call, and returns how it stands. A canceled request is not tried again; an
+// placeCall asks the carrier for a call, and returns how it stands: first from the incidents' own task queue, where the
+// worker that has the incident begins at once, and then from the carrier's. A canceled request is not tried again; an
 // attempt under way is waited for and may succeed. A number that another call of ours uses is not waited for here.
 func placeCall(ctx workflow.Context, summary string, patience time.Duration, in activities.CallInput) (placed activities.PlacedCall, err error) {
-	o := workflow.GetActivityOptions(queueContext(ctx, models.QueuePhone, summary, patience))
+	o := workflow.GetActivityOptions(queueContext(ctx, models.QueueIncidents, summary, patience))
 	o.StartToCloseTimeout = callAttemptWithin
 	o.WaitForCancellation = true
+	o.RetryPolicy.MaximumAttempts = 1
+	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), phone.PlaceFirstCall, in).Get(ctx, &placed)
+	var app *temporal.ApplicationError
+	if isApp := errors.As(err, &app); err == nil || ctx.Err() != nil || isApp && (app.NonRetryable() || app.Type() == errEngaged) {
+		return placed, err
+	}
+	if app != nil && app.NextRetryDelay() > 0 {
+		if patience -= app.NextRetryDelay(); patience <= 0 || pause(ctx, app.NextRetryDelay(), "the call is tried again") != nil {
+			return placed, err
+		}
+	}
+	o.TaskQueue, o.ScheduleToCloseTimeout = models.QueuePhone, patience
+	o.RetryPolicy.MaximumAttempts = 0
 	o.RetryPolicy.NonRetryableErrorTypes = []string{errEngaged}
 	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), phone.PlaceCall, in).Get(ctx, &placed)
 	return placed, err

@@ -25,6 +25,7 @@ type incidentWorkflow struct {
 	unfinished int           // signals being handled, messages being taken back, calls being placed, child workflows being told or started
 	heard      time.Time     // when the last signal was handled
 	room       incident.Room // that the incident takes
+	planning   *planning     // the last question to the planner
 	renewing   bool          // an operator asks to go on in a new run
 	lookingUp  int           // statements of contacts whose rows are being looked up
 }
@@ -43,7 +44,7 @@ func Incident(ctx workflow.Context, state incident.State) error {
 		recording: recordingOf(state),
 		messaging: messaging{
 			sending: map[notify.Notification]bool{}, carried: map[notify.Notification]bool{}, waited: map[notify.Notification][]notify.Notification{},
-			probing: map[models.Channel]bool{}, probes: map[models.Channel]int{},
+			probing: map[models.Channel]bool{}, probes: map[models.Channel]int{}, failed: map[notify.Notification]error{},
 		},
 		calling: calling{calls: map[string]*phoneCall{}, made: map[*notify.CallRound]bool{}},
 		shown:   presentationOf(state.Incident),

@@ -155,12 +155,15 @@ func (w *incidentWorkflow) callAboutApprovals(ctx workflow.Context) {
 // returns nil when the approval is no longer open, its calls are made or over, or there is nobody to call, which the SOC
 // is told.
 func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval string) *notify.CallRound {
-	seq, rebases := w.state.Incident.Seq, w.recording.rebases
+	e, rebases := w.openApproval(approval), w.recording.rebases
+	if e == nil {
+		return nil
+	}
+	seq := e.Approval.AskedSeq
 	if workflow.Await(ctx, func() bool { return w.mayFollow(seq) || w.recording.rebases > rebases }) != nil {
 		return nil
 	}
-	e := w.openApproval(approval)
-	if e == nil {
+	if e = w.openApproval(approval); e == nil {
 		return nil
 	}
 	asked := e.Approval.Asked

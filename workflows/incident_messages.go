@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"cmp"
+	"reflect"
 	"slices"
 	"time"
 
@@ -22,6 +24,8 @@ const sendingAtOnce = 100
 // messaging is the transient state of messageContacts.
 type messaging struct {
 	sending map[notify.Notification]bool                  // notifications that a coroutine is delivering
+	handing []notify.Notification                         // of these, mails that go with the events they follow from
+	failed  map[notify.Notification]error                 // the vendor's answer to one that went with its events
 	carried map[notify.Notification]bool                  // messages that the run before has left
 	waited  map[notify.Notification][]notify.Notification // reminders that waited for a contact when a newer one fell due
 	turns   workflow.Semaphore                            // of messages being handed over
@@ -57,7 +61,7 @@ func (w *incidentWorkflow) isMessaging() bool {
 // waitingMessages returns the messages that are to be handed over, and those that wait for their reason to be in the
 // store.
 func (w *incidentWorkflow) waitingMessages() []notify.Notification {
-	all := slices.Clone(w.state.Notifications)
+	all := slices.Concat(w.state.Notifications, w.messaging.handing)
 	for _, e := range w.recording.pending {
 		all = append(all, e.notifications...)
 	}
@@ -69,37 +73,143 @@ func (w *incidentWorkflow) nextNotification() int {
 	return slices.IndexFunc(w.state.Notifications, func(n notify.Notification) bool { return !w.messaging.sending[n] })
 }
 
-// expandRecipients replaces a notification to everyone by one per contact, as planned. A contact for whom an earlier
-// reminder still waits gets no second one.
+// expandRecipients replaces a notification to everyone, whose event the store refuses, by one per contact.
 func (w *incidentWorkflow) expandRecipients(ctx workflow.Context, all notify.Notification) error {
-	waiting := union(w.messaging.waited[all], w.waitingReminders(all))
-	delete(w.messaging.waited, all)
-	to, err := w.plan(ctx, planInput{At: workflow.Now(ctx), Notification: all, Waiting: waiting})
+	each, err := w.addressees(ctx, all)
 	if err != nil {
 		return err
 	}
 	at := slices.Index(w.state.Notifications, all)
-	var each []notify.Notification
-	for _, r := range to.Messages {
-		each = append(each, all.AddressedTo(r))
-	}
 	w.state.Notifications = slices.Replace(w.state.Notifications, at, at+1, each...)
-	if len(each) == 0 && len(waiting) == 0 {
-		w.openTask(ctx, incident.TaskNobodyToReach, "", "no contact is to be told of severity "+string(w.state.Incident.PublishedSeverity))
-	}
 	return nil
 }
 
-// plan asks who is reached now about the incident. Who is being told of it stays told, as who was told before does.
+// addressees returns a notification to everyone as one per contact, as planned. A contact for whom an earlier reminder
+// still waits gets no second one.
+func (w *incidentWorkflow) addressees(ctx workflow.Context, all notify.Notification) (each []notify.Notification, err error) {
+	waiting := union(w.messaging.waited[all], w.waitingReminders(all))
+	delete(w.messaging.waited, all)
+	to, err := w.plan(ctx, planInput{At: workflow.Now(ctx)})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range to.Without(waiting).Messages {
+		each = append(each, all.AddressedTo(r))
+	}
+	if len(each) == 0 && len(waiting) == 0 {
+		w.openTask(ctx, incident.TaskNobodyToReach, "", "no contact is to be told of severity "+string(w.state.Incident.PublishedSeverity))
+	}
+	return each, nil
+}
+
+// dueMessages are the messages that follow from a batch of events.
+type dueMessages struct {
+	mails  []notify.Notification // that go with the batch
+	later  []notify.Notification // that wait for a contact's hours
+	others []notify.Notification
+}
+
+func (d dueMessages) isEmpty() bool { return len(d.mails)+len(d.later)+len(d.others) == 0 }
+
+// mailsWithEvents bounds the mails that go with a batch of events.
+const mailsWithEvents = 50
+
+// planMessages returns the messages that follow from the first so many pending events, and takes back older ones that
+// they replace.
+func (w *incidentWorkflow) planMessages(ctx workflow.Context, events int) (due dueMessages, err error) {
+	var all []notify.Notification
+	for n := range events {
+		if p := &w.recording.pending[n]; !p.planned {
+			all, p.planned = append(all, p.notifications...), true
+		}
+	}
+	troubled := w.state.Incident.OpenTask(incident.TaskVendorDown, string(models.ChannelEmail)) != nil ||
+		w.state.Incident.OpenTask(incident.TaskConfig, string(models.ChannelEmail)) != nil
+	for _, n := range all {
+		each, err := w.addressees(ctx, n)
+		if err != nil {
+			return due, err
+		}
+		for _, one := range each {
+			switch {
+			case one.At.After(workflow.Now(ctx)):
+				due.later = append(due.later, one)
+			case one.Channel == models.ChannelEmail && !troubled && len(due.mails) < mailsWithEvents:
+				due.mails = append(due.mails, one)
+				w.dropSuperseded(ctx, one)
+				w.messaging.sending[one] = true
+				w.messaging.handing = append(w.messaging.handing, one)
+			default:
+				due.others = append(due.others, one)
+			}
+		}
+	}
+	return due, nil
+}
+
+// notify writes a batch together with the mails that follow from it. What no mailer took is delivered one by one.
+func (w *incidentWorkflow) notify(ctx workflow.Context, in recordInput, due dueMessages, rebases int) {
+	out, err := notifyContacts(ctx, notifyInput{RecordInput: in, Exercise: w.state.Incident.Exercise, Mails: due.mails, Later: due.later})
+	if w.recording.handed == in.Events[len(in.Events)-1].Seq {
+		w.recording.handed = 0
+	}
+	w.messaging.handing = slices.DeleteFunc(w.messaging.handing, func(n notify.Notification) bool { return slices.Contains(due.mails, n) })
+	if err != nil || w.recording.rebases != rebases { // what is left of the messages follows from the store
+		for _, n := range due.mails {
+			delete(w.messaging.sending, n)
+		}
+		_, _ = w.noteWritten(ctx, in, rebases, err)
+		return
+	}
+	_, _ = w.noteWritten(ctx, in, rebases, nil)
+	for n, mail := range due.mails {
+		switch {
+		case n < len(out.Accepted) && out.Accepted[n]:
+			w.recordHandedOver(ctx, w.delivery(mail))
+			w.showRefusal(ctx, models.ChannelEmail, out.Refused)
+		case !w.messaging.sending[mail]: // replaced while it was tried
+			w.takeBack(ctx, mail, notify.ReasonSuperseded)
+		default:
+			delete(w.messaging.sending, mail)
+			if f, is := out.Failures[n]; is {
+				w.messaging.failed[mail] = failureOf(f)
+			}
+			w.queueNotification(mail)
+		}
+	}
+	for _, n := range slices.Concat(due.later, due.others) {
+		w.queueNotification(n)
+	}
+}
+
+// planning is a question to the planner, and its answer.
+type planning struct {
+	in   planInput
+	done bool
+	plan notify.Plan
+	err  error
+}
+
+// plan asks who is reached now about the incident. Who is being told of it stays told, as who was told before does. Who
+// asks the same at the same moment gets the same answer.
 func (w *incidentWorkflow) plan(ctx workflow.Context, in planInput) (notify.Plan, error) {
 	i := w.state.Incident
 	in.ClientID, in.Reference, in.Severity = i.ClientID, i.Reference, i.PublishedSeverity
-	for _, n := range w.state.Notifications {
+	for _, n := range slices.Concat(w.state.Notifications, w.messaging.handing) {
 		if n.Contact != uuid.Nil && !slices.Contains(in.AlsoTold, n.Contact) {
 			in.AlsoTold = append(in.AlsoTold, n.Contact)
 		}
 	}
-	return planRecipients(ctx, in)
+	p := w.planning
+	if p != nil && reflect.DeepEqual(p.in, in) {
+		err := workflow.Await(ctx, func() bool { return p.done })
+		return p.plan, cmp.Or(err, p.err)
+	}
+	p = &planning{in: in}
+	w.planning = p
+	p.plan, p.err = planRecipients(ctx, in)
+	p.done = true
+	return p.plan, p.err
 }
 
 // waitingReminders returns the reminders of the same thing that still wait for a contact.
@@ -122,18 +232,25 @@ type delivery struct {
 	key          string // in the ledger
 }
 
+func (w *incidentWorkflow) delivery(n notify.Notification) delivery {
+	i := w.state.Incident
+	d := delivery{notification: n, input: messageInput{ClientID: i.ClientID, Reference: i.Reference, Notification: n, Exercise: i.Exercise}}
+	d.key = d.input.Effect().Key
+	return d
+}
+
 // deliver hands one message over when its time has come, however long the vendor is down, unless a newer message
 // replaces it. A task shows every obstacle.
 func (w *incidentWorkflow) deliver(ctx workflow.Context, n notify.Notification) {
-	i := w.state.Incident
-	d := delivery{notification: n, input: messageInput{
-		ClientID: i.ClientID, Reference: i.Reference, Notification: n, After: w.recording.recorded, Exercise: i.Exercise,
-	}}
-	d.key = d.input.Effect().Key
+	d := w.delivery(n)
 	if w.waitUntilDue(ctx, d) != nil {
 		return
 	}
 	if w.awaitCarriedChannel(ctx, d) != nil {
+		return
+	}
+	failed := w.messaging.failed[n]
+	if delete(w.messaging.failed, n); failed != nil && !w.afterFailure(ctx, d, failed) {
 		return
 	}
 	for !w.isUnwanted(d) {
@@ -267,8 +384,8 @@ func (w *incidentWorkflow) awaitChannel(ctx workflow.Context, d delivery, kind i
 // dropSuperseded takes back those messages to the contact of a notification which a newer message replaces that goes out
 // no later.
 func (w *incidentWorkflow) dropSuperseded(ctx workflow.Context, to notify.Notification) {
-	var all []notify.Notification
-	for _, n := range w.state.Notifications {
+	all := []notify.Notification{to}
+	for _, n := range slices.Concat(w.state.Notifications, w.messaging.handing) {
 		if n.Contact == to.Contact {
 			all = append(all, n)
 		}

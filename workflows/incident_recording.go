@@ -27,6 +27,7 @@ type recording struct {
 	commands []incident.CommandResult // those whose last event is pending
 	calls    []notify.CallEnd         // that the ledger is to be told of
 	recorded int                      // Seq of the last event that the store is known to have
+	handed   int                      // Seq up to which Notify is at work, 0 when it is not
 	refused  bool                     // the store refuses the first of them: no command is carried out
 	rebases  int                      // how often the incident went on from what the store has
 	rebasing bool
@@ -37,6 +38,7 @@ type pendingEvent struct {
 	incident.Event
 	size          int                   // of its JSON in bytes
 	notifications []notify.Notification // which wait for it to be there
+	planned       bool                  // they go with it
 }
 
 func recordingOf(s incident.State) recording {
@@ -116,47 +118,92 @@ func (w *incidentWorkflow) nextBatch() recordInput {
 	return in
 }
 
-// recordEvents writes events to the store in order, batch by batch, for as long as the run lives.
+// gatherFor is how long an event that nobody waits for may wait for others, while calls are made: when one ends, there is
+// something to write anyway, and the ledger shows messages and calls at once.
+const gatherFor = 30 * time.Second
+
+// mayWait reports whether nobody waits for an event.
+func (e pendingEvent) mayWait() bool {
+	switch e.Data.(type) {
+	case *incident.ContactMessaged, *incident.CallRoundStarted:
+		return true
+	}
+	return false
+}
+
+// isDue reports whether something is to be written now.
+func (w *incidentWorkflow) isDue(ctx workflow.Context) bool {
+	r := &w.recording
+	news := r.pending
+	for len(news) > 0 && news[0].Seq <= r.handed {
+		news = news[1:]
+	}
+	switch {
+	case len(news) == 0:
+		return len(r.calls) > 0 && r.handed == 0
+	case len(r.calls) > 0, len(w.state.Rounds) == 0, workflow.Now(ctx).Sub(news[0].At) >= gatherFor:
+		return true
+	}
+	return slices.ContainsFunc(news, func(e pendingEvent) bool { return !e.mayWait() })
+}
+
+// recordEvents writes events to the store in order, batch by batch, for as long as the run lives. Mails that follow from
+// a batch go with it. Events that come meanwhile do not wait for the mailer: they are written with that batch once more,
+// of which the store takes each event once.
 func (w *incidentWorkflow) recordEvents(ctx workflow.Context) {
-	for workflow.Await(ctx, w.recording.isBehind) == nil {
+	for workflow.Await(ctx, func() bool { return w.isDue(ctx) }) == nil {
 		in, rebases := w.nextBatch(), w.recording.rebases
-		err := record(ctx, in)
+		due, err := w.planMessages(ctx, len(in.Events))
 		switch {
-		case w.recording.rebases != rebases: // the batch is not what is pending any more
-		case err == nil:
-			w.noteRecorded(in)
-			w.updatePresentation(ctx)
-		case ctx.Err() != nil:
+		case err != nil:
 			return
-		case typeOf(err) == errDiverged:
-			if w.recording.rebasing { // for a command
-				_ = workflow.Await(ctx, func() bool { return !w.recording.rebasing })
-				continue
-			}
-			if w.rebase(ctx) != nil {
-				return
-			}
-		default:
-			w.noteRefused(ctx, err)
-			if pause(ctx, askAgainAfter, "the store refuses events; ask again") != nil {
-				return
-			}
+		case w.recording.rebases != rebases:
+			continue
+		case !due.isEmpty():
+			w.recording.handed = in.Events[len(in.Events)-1].Seq
+			workflow.Go(ctx, func(ctx workflow.Context) { w.notify(ctx, in, due, rebases) })
+			continue
+		}
+		if refused, err := w.noteWritten(ctx, in, rebases, record(ctx, in)); err != nil || refused && pause(ctx, askAgainAfter, "the store refuses events; ask again") != nil {
+			return
 		}
 	}
+}
+
+// noteWritten takes the store's answer to a batch. An error ends the run.
+func (w *incidentWorkflow) noteWritten(ctx workflow.Context, in recordInput, rebases int, answer error) (refused bool, err error) {
+	switch {
+	case w.recording.rebases != rebases: // the batch is not what is pending any more
+	case answer == nil:
+		w.noteRecorded(in)
+		w.updatePresentation(ctx)
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case typeOf(answer) == errDiverged && w.recording.rebasing: // for a command
+		return false, workflow.Await(ctx, func() bool { return !w.recording.rebasing })
+	case typeOf(answer) == errDiverged:
+		return false, w.rebase(ctx)
+	default:
+		w.noteRefused(ctx, answer)
+		return true, nil
+	}
+	return false, nil
 }
 
 // noteRecorded takes a batch that the store has out of what is pending.
 func (w *incidentWorkflow) noteRecorded(in recordInput) {
 	r := &w.recording
-	r.calls = slices.Delete(r.calls, 0, len(in.Calls))
+	r.calls = slices.DeleteFunc(r.calls, func(c notify.CallEnd) bool { return slices.Contains(in.Calls, c) })
 	if len(in.Events) == 0 {
 		return
 	}
-	r.recorded, r.refused = in.Events[len(in.Events)-1].Seq, false
-	for n := range in.Events {
-		w.release(&r.pending[n])
+	r.recorded, r.refused = max(r.recorded, in.Events[len(in.Events)-1].Seq), false
+	for n := range r.pending {
+		if p := &r.pending[n]; p.Seq <= r.recorded && !p.planned {
+			w.release(p)
+		}
 	}
-	r.pending = slices.Delete(r.pending, 0, len(in.Events))
+	r.pending = slices.DeleteFunc(r.pending, func(p pendingEvent) bool { return p.Seq <= r.recorded })
 	r.commands = slices.DeleteFunc(r.commands, func(c incident.CommandResult) bool { return c.LastSeq <= r.recorded })
 }
 

@@ -18,6 +18,59 @@ import (
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
+// record takes a batch of events into the store.
+func (s *story) record(in activities.RecordInput) error {
+	s.batches = append(s.batches, in)
+	if s.recordFails != nil {
+		if err := s.recordFails(in); err != nil {
+			return err
+		}
+	}
+	for _, c := range in.Commands {
+		if c.LastSeq > s.seq() && slices.ContainsFunc(s.commands, func(known incident.CommandResult) bool { return known.RequestID == c.RequestID }) {
+			return temporal.NewNonRetryableApplicationError("carried out before", activities.ErrDiverged, nil)
+		}
+	}
+	for _, e := range in.Events {
+		switch {
+		case e.Seq <= s.seq() && e.Seq > 1 && slices.ContainsFunc(s.events, func(known incident.Event) bool { return asJSON(s.t, known) == asJSON(s.t, e) }):
+			continue // recorded before
+		case e.Seq <= s.seq():
+			return temporal.NewNonRetryableApplicationError("another event", activities.ErrDiverged, nil)
+		case e.Seq != s.seq()+1:
+			return fmt.Errorf("event %d does not follow %d", e.Seq, s.seq())
+		}
+		s.events = append(s.events, e)
+	}
+	s.commands = append(s.commands, in.Commands...)
+	for _, c := range in.Calls {
+		if s.said[c.Effect].By == uuid.Nil {
+			s.said[c.Effect] = c
+		}
+	}
+	if s.recorded != nil {
+		s.recorded()
+	}
+	return nil
+}
+
+// send hands a mail to a mailer.
+func (s *story) send(in activities.MessageInput) (activities.Sent, error) {
+	if s.refuses(in) {
+		return activities.Sent{}, temporal.NewNonRetryableApplicationError("mail: rejected", string(models.Rejected), nil)
+	}
+	if s.mailTried != nil {
+		s.mailTried(in.Notification)
+	}
+	if s.mailFails != nil {
+		if err := s.mailFails(); err != nil {
+			return activities.Sent{}, err
+		}
+	}
+	s.mails = append(s.mails, sent{in.Notification, s.env.Now()})
+	return activities.Sent{Refused: s.refusedMailer}, nil
+}
+
 // world stands in for the store and the vendors.
 func (s *story) world() {
 	records, mail, phone, edr := &activities.Records{}, &activities.Mail{}, &activities.Phone{}, &activities.Containment{}
@@ -27,38 +80,26 @@ func (s *story) world() {
 	s.env.OnActivity(records.Record, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RecordInput) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.batches = append(s.batches, in)
-		if s.recordFails != nil {
-			if err := s.recordFails(in); err != nil {
-				return err
+		return s.record(in)
+	})
+	s.env.OnActivity(mail.Notify, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.NotifyInput) (activities.Notified, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		out := activities.Notified{Accepted: make([]bool, len(in.Mails)), Failures: map[int]activities.Failure{}}
+		if err := s.record(in.RecordInput); err != nil {
+			return out, err
+		}
+		for n, one := range in.Mails {
+			sent, err := s.send(activities.MessageInput{ClientID: in.ClientID, Reference: in.Reference, Notification: one, Exercise: in.Exercise})
+			var app *temporal.ApplicationError
+			switch out.Accepted[n] = err == nil; {
+			case err == nil:
+				out.Sent = sent
+			case asApp(err, &app) && (app.Type() == string(models.Config) || app.Type() == string(models.Throttled)):
+				out.Failures[n] = activities.Failure{Class: models.VendorClass(app.Type()), Message: app.Message(), RetryAfter: app.NextRetryDelay()}
 			}
 		}
-		for _, c := range in.Commands {
-			if c.LastSeq > s.seq() && slices.ContainsFunc(s.commands, func(known incident.CommandResult) bool { return known.RequestID == c.RequestID }) {
-				return temporal.NewNonRetryableApplicationError("carried out before", activities.ErrDiverged, nil)
-			}
-		}
-		for _, e := range in.Events {
-			switch {
-			case e.Seq <= s.seq() && e.Seq > 1 && slices.ContainsFunc(s.events, func(known incident.Event) bool { return asJSON(s.t, known) == asJSON(s.t, e) }):
-				continue // recorded before
-			case e.Seq <= s.seq():
-				return temporal.NewNonRetryableApplicationError("another event", activities.ErrDiverged, nil)
-			case e.Seq != s.seq()+1:
-				return fmt.Errorf("event %d does not follow %d", e.Seq, s.seq())
-			}
-			s.events = append(s.events, e)
-		}
-		s.commands = append(s.commands, in.Commands...)
-		for _, c := range in.Calls {
-			if s.said[c.Effect].By == uuid.Nil {
-				s.said[c.Effect] = c
-			}
-		}
-		if s.recorded != nil {
-			s.recorded()
-		}
-		return nil
+		return out, nil
 	})
 	s.env.OnActivity(records.FindCommand, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CommandInput) (*incident.CommandResult, error) {
 		s.mu.Lock()
@@ -97,7 +138,7 @@ func (s *story) world() {
 			}
 		}
 		told := slices.Concat(in.AlsoTold, s.reached())
-		p := s.directory.Plan(in.Severity, in.At, told...).Without(in.Waiting)
+		p := s.directory.Plan(in.Severity, in.At, told...)
 		if in.Approval {
 			p.Calls = s.directory.Callable(in.Severity, in.At, told...)
 			if in.AskedBy != nil {
@@ -216,21 +257,9 @@ func (s *story) world() {
 	s.env.OnActivity(mail.SendMail, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MessageInput) (activities.Sent, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.refuses(in) {
-			return activities.Sent{}, temporal.NewNonRetryableApplicationError("mail: rejected", string(models.Rejected), nil)
-		}
-		if s.mailTried != nil {
-			s.mailTried(in.Notification)
-		}
-		if s.mailFails != nil {
-			if err := s.mailFails(); err != nil {
-				return activities.Sent{}, err
-			}
-		}
-		s.mails = append(s.mails, sent{in.Notification, s.env.Now()})
-		return activities.Sent{Refused: s.refusedMailer}, nil
+		return s.send(in)
 	})
-	s.env.OnActivity(phone.PlaceCall, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallInput) (activities.PlacedCall, error) {
+	place := func(_ context.Context, in activities.CallInput) (activities.PlacedCall, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		id := "CA" + in.Effect.Key
@@ -247,7 +276,9 @@ func (s *story) world() {
 			s.env.RegisterDelayedCallback(func() { s.answers(in.Effect) }, 5*time.Second)
 		}
 		return activities.PlacedCall{ID: id}, nil
-	})
+	}
+	s.env.OnActivity(phone.PlaceFirstCall, mock.Anything, mock.Anything).Return(place)
+	s.env.OnActivity(phone.PlaceCall, mock.Anything, mock.Anything).Return(place)
 	s.env.OnActivity(phone.ReadCallStatus, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) (models.CallStatus, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
