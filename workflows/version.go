@@ -5,4 +5,4 @@ package workflows
 // worker does raises it by one, so that an older worker never takes over; it is never lowered.
 //
 // It does not replace workflow.GetVersion: a worker of a newer version replays what older ones began.
-const Version = 1
+const Version = 2
