@@ -259,6 +259,10 @@ func (tx *Tx) Adopt(token, vendor, vendorID string, at time.Time) (LedgerRow, bo
 	if vendorID == "" {
 		return LedgerRow{}, false, models.Errorf(models.Invalid, "the vendor's report names no id")
 	}
+	row, err := tx.EffectByToken(token)
+	if err != nil || row.VendorID != "" {
+		return row, err == nil && row.Vendor == vendor && row.VendorID == vendorID, err
+	}
 	q := tx.of("effects").Where("token = ? and vendor_id = ''", token).UpdateColumns(map[string]any{
 		"vendor": vendor, "vendor_id": vendorID, "updated_at": at,
 		"state":       gorm.Expr("case when state = ? then ? else state end", notify.EffectIntended, notify.EffectAccepted),
@@ -267,7 +271,7 @@ func (tx *Tx) Adopt(token, vendor, vendorID string, at time.Time) (LedgerRow, bo
 	if q.Error != nil {
 		return LedgerRow{}, false, problem("adopt vendor's id", q.Error)
 	}
-	row, err := tx.EffectByToken(token)
+	row, err = tx.EffectByToken(token)
 	return row, err == nil && row.Vendor == vendor && row.VendorID == vendorID, err
 }
 

@@ -72,11 +72,8 @@ func (h *Hooks) ask(c *gin.Context, k call, q question, before string) {
 
 // askIn asks a question in the form that the carrier has for its answer.
 func (h *Hooks) askIn(c *gin.Context, k call, q question, before string, form func(twilio.Spoken, string) ([]byte, error)) {
-	h.speak(c, func() ([]byte, error) {
-		p, err := h.readConversation(c, k)
-		if err != nil {
-			return nil, err
-		}
+	h.speak(c, func() (_ []byte, err error) {
+		p := k.about
 		if p.isSettled() {
 			return h.sentence(p.contact, q.script.Settled)
 		}
@@ -129,12 +126,9 @@ func (h *Hooks) key(c *gin.Context, k call) {
 // answer passes a key on that ends the matter. "Recorded" is said only when it is certain that the incident learns of it.
 func (h *Hooks) answer(c *gin.Context, k call, q question, key notify.KeyMeaning) {
 	ctx := c.Request.Context()
-	if k.row.Purpose == notify.PurposeApproval { // it may have been settled while the phone spoke
-		p, err := h.readConversation(c, k)
-		if err == nil && p.isSettled() {
-			h.say(c, k, q.script.Settled)
-			return
-		}
+	if k.row.Purpose == notify.PurposeApproval && k.about.isSettled() { // while the phone spoke
+		h.say(c, k, q.script.Settled)
+		return
 	}
 	press := notify.KeyPress{Effect: k.row.Key, Contact: k.row.Contact, Digit: key.Key}
 	err := h.keepStatement(ctx, k.row, key.Key)
@@ -178,19 +172,19 @@ type conversation struct {
 	at       time.Time // the database's
 }
 
-func (h *Hooks) readConversation(c *gin.Context, k call) (conversation, error) {
-	return store.Run(h.Store.InClient(c.Request.Context(), store.Hooks, k.client), func(tx *store.Tx) (p conversation, err error) {
-		p.purpose, p.effect, p.at = k.row.Purpose, k.row.Key, tx.Now()
-		if p.contact, err = tx.Contact(k.row.Contact); err != nil || k.row.Incident == "" {
-			return p, err
-		}
-		if p.incident, err = tx.Incident(k.row.Incident); err != nil {
-			return p, err
-		}
-		p.endpoint = p.incident.Endpoint(k.row.Endpoint)
-		p.secret, err = tx.CallerSecret()
-		return p, err
-	})
+// readConversation reads what a call is about.
+func readConversation(tx *store.Tx, k *call) (err error) {
+	p := &k.about
+	p.purpose, p.effect, p.at = k.row.Purpose, k.row.Key, tx.Now()
+	if p.contact, err = tx.Contact(k.row.Contact); err != nil || k.row.Incident == "" {
+		return err
+	}
+	if p.incident, err = tx.Incident(k.row.Incident); err != nil {
+		return err
+	}
+	p.endpoint = p.incident.Endpoint(k.row.Endpoint)
+	p.secret, err = tx.CallerSecret()
+	return err
 }
 
 // isSettled reports whether nothing is left to ask in the call. That about an approval is not about the next one of the
@@ -221,11 +215,7 @@ func (p conversation) announcement(stage notify.CallStage) report.Announcement {
 // spellCode says the code that verifies the phone, to whoever picked up.
 func (h *Hooks) spellCode(c *gin.Context, k call) {
 	h.speak(c, func() ([]byte, error) {
-		p, err := h.readConversation(c, k)
-		if err != nil {
-			return nil, err
-		}
-		s, err := h.Words.SpokenCode(p.contact.Language, k.row.Code())
+		s, err := h.Words.SpokenCode(k.about.contact.Language, k.row.Code())
 		if err != nil {
 			return nil, err
 		}
@@ -235,13 +225,7 @@ func (h *Hooks) spellCode(c *gin.Context, k call) {
 
 // say answers a call with one sentence.
 func (h *Hooks) say(c *gin.Context, k call, name string) {
-	h.speak(c, func() ([]byte, error) {
-		p, err := h.readConversation(c, k)
-		if err != nil {
-			return nil, err
-		}
-		return h.sentence(p.contact, name)
-	})
+	h.speak(c, func() ([]byte, error) { return h.sentence(k.about.contact, name) })
 }
 
 func (h *Hooks) sentence(contact models.Contact, name string) ([]byte, error) {

@@ -149,3 +149,45 @@ func TestCallStatusMovesForwardOnly(t *testing.T) {
 	}
 	d.state(d.call, "completed")
 }
+
+// The incident hears of a call's end from a key, or has said it itself. An answer about an approval may be refused, and
+// then the call's end is awaited.
+func TestTheEndOfACallIsToldOnlyToWhoAwaitsIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens func(*door) store.LedgerRow
+		told    bool
+	}{
+		"nobody pressed a key": {func(d *door) store.LedgerRow { return d.call }, true},
+		"the contact acknowledged": {func(d *door) store.LedgerRow {
+			d.speaks("key", d.call, "?n=1", "1")
+			return d.call
+		}, false},
+		"the contact passed it on": {func(d *door) store.LedgerRow {
+			d.speaks("key", d.call, "?n=1", "3")
+			return d.call
+		}, true},
+		"the contact approved": {func(d *door) store.LedgerRow {
+			row := d.asks()
+			d.speaks("key", row, "?n=1&stage=2", "1")
+			return row
+		}, true},
+		"the incident gave the call up": {func(d *door) store.LedgerRow {
+			d.ok(d.store.ForClient(d.Context(), store.Worker, d.client.ID, func(tx *store.Tx) error {
+				return tx.SetOutcome(d.call.Key, string(notify.OutcomeUnknown), tx.Now())
+			}))
+			return d.call
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoor(t)
+			row := c.happens(d)
+			d.engine.told = nil
+			w := d.twilio("status", row, "", url.Values{"CallSid": {sid}, "CallStatus": {"completed"}, "SequenceNumber": {"3"}})
+			d.says(w, http.StatusNoContent)
+			d.state(row, "completed")
+			if got := len(d.engine.told) == 1; got != c.told {
+				t.Errorf("told %v", d.engine.told)
+			}
+		})
+	}
+}
