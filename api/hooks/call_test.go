@@ -191,3 +191,29 @@ func TestTheEndOfACallIsToldOnlyToWhoAwaitsIt(t *testing.T) {
 		})
 	}
 }
+
+// What a vendor's report may cost our database, in statements: begin and commit are one each.
+func TestWhatACallbackCosts(t *testing.T) {
+	d := newDoor(t)
+	d.speaks("voice", d.call, "", "") // the call is known
+	for _, c := range []struct {
+		what string
+		most int64
+		does func()
+	}{
+		{"the words of a call", 7, func() { d.speaks("voice", d.call, "", "") }},
+		{"the call's progress", 7, func() {
+			d.twilio("status", d.call, "", url.Values{"CallSid": {sid}, "CallStatus": {"ringing"}, "SequenceNumber": {"1"}})
+		}},
+		{"a key that answers", 12, func() { d.speaks("key", d.call, "?n=1", "1") }},
+		{"the call's end", 8, func() {
+			d.twilio("status", d.call, "", url.Values{"CallSid": {sid}, "CallStatus": {"completed"}, "SequenceNumber": {"2"}})
+		}},
+	} {
+		before := d.store.Statements()
+		c.does()
+		if n := d.store.Statements() - before; n > c.most {
+			t.Errorf("%s: %d statements, want %d at most", c.what, n, c.most)
+		}
+	}
+}
