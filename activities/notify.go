@@ -59,7 +59,7 @@ const (
 // no second attempt at a mail, and fails for none: those that are not accepted are SendMail's. Messages that wait are
 // put into the ledger, so that people see them coming. Without a turn for this process it begins no mail.
 func (m *Mail) Notify(ctx context.Context, in NotifyInput) (Notified, error) {
-	done, ok := m.Turns.take(len(in.Mails))
+	done, ok := m.Turns.takeTurns(len(in.Mails))
 	if !ok {
 		in.Mails = nil
 	}

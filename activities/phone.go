@@ -52,7 +52,7 @@ type PlacedCall struct {
 // PlaceFirstCall does what PlaceCall does, from the incidents' own task queue. ErrNoTurn: this process asks the carrier for
 // too much already.
 func (p *Phone) PlaceFirstCall(ctx context.Context, in CallInput) (PlacedCall, error) {
-	done, ok := p.Turns.take(1)
+	done, ok := p.Turns.takeTurns(1)
 	if !ok {
 		return PlacedCall{}, temporal.NewApplicationErrorWithOptions("it has no turn here", ErrNoTurn, temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign})
 	}

@@ -19,8 +19,8 @@ func NewTurns(atOnce int, perSecond float64) Turns {
 	return Turns{places: make(chan struct{}, atOnce), pace: rate.NewLimiter(rate.Limit(perSecond), int(perSecond))}
 }
 
-// take takes a turn for so many requests, until done is called. It does not wait for one.
-func (t Turns) take(requests int) (done func(), ok bool) {
+// takeTurns takes a turn for so many requests, until done is called. It does not wait for one.
+func (t Turns) takeTurns(requests int) (done func(), ok bool) {
 	if t.places == nil || requests == 0 {
 		return func() {}, true
 	}
