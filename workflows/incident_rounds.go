@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -96,11 +97,7 @@ func (w *incidentWorkflow) isDropped(r *notify.CallRound) bool {
 
 // endRound takes a round out, and draws the consequences.
 func (w *incidentWorkflow) endRound(ctx workflow.Context, r *notify.CallRound) {
-	for effect, c := range w.calling.calls {
-		if c.round == r {
-			delete(w.calling.calls, effect)
-		}
-	}
+	maps.DeleteFunc(w.calling.calls, func(_ string, c *phoneCall) bool { return c.round == r })
 	if w.isDropped(r) {
 		return
 	}
