@@ -63,6 +63,7 @@ type story struct {
 	lookups  int               // for commands carried out before
 	opened   incident.Incident // before the first event
 
+	notifying     *testsuite.MockCallWrapper         // what hands mails over with their events
 	recorded      func()                             // after events were recorded
 	recordFails   func(activities.RecordInput) error // the store's answer to a batch
 	mailFails     func() error

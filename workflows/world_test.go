@@ -82,7 +82,7 @@ func (s *story) world() {
 		defer s.mu.Unlock()
 		return s.record(in)
 	})
-	s.env.OnActivity(mail.Notify, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.NotifyInput) (activities.Notified, error) {
+	s.notifying = s.env.OnActivity(mail.Notify, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.NotifyInput) (activities.Notified, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		out := activities.Notified{Accepted: make([]bool, len(in.Mails)), Failures: map[int]activities.Failure{}}
