@@ -181,15 +181,18 @@ func requireAnother(tx *store.Tx, u models.User, ref models.Reference, c inciden
 // sendCommand sends the workflow an Update and waits a little. Without an answer it leaves the same request as a
 // Signal, and returns true.
 func (d *Desk) sendCommand(ctx context.Context, u models.User, ref models.Reference, c incident.Command, request incident.CommandRequest) (incident.CommandResult, bool, error) {
-	result, err := d.sendUpdate(ctx, ref, c.Name(), request)
-	var rejection *temporal.ApplicationError
-	switch {
-	case err == nil:
-		return result, false, nil
-	case errors.As(err, &rejection):
-		return incident.CommandResult{}, false, rejectionOf(c.Name(), rejection)
+	if d.expectsAnswer() {
+		result, err := d.sendUpdate(ctx, ref, c.Name(), request)
+		d.noteAnswer(err)
+		var rejection *temporal.ApplicationError
+		switch {
+		case err == nil:
+			return result, false, nil
+		case errors.As(err, &rejection):
+			return incident.CommandResult{}, false, rejectionOf(c.Name(), rejection)
+		}
 	}
-	err = d.sendSignal(ctx, ref, c.Name(), request)
+	err := d.sendSignal(ctx, ref, c.Name(), request)
 	var gone *serviceerror.NotFound
 	switch {
 	case errors.As(err, &gone):
@@ -199,6 +202,33 @@ func (d *Desk) sendCommand(ctx context.Context, u models.User, ref models.Refere
 		return incident.CommandResult{}, false, engineUnavailable()
 	}
 	return incident.CommandResult{RequestID: request.RequestID, Command: c.Name(), Fingerprint: request.Fingerprint}, true, nil
+}
+
+// After so many updates in a row that no worker answered in time the workers have more to do than they can, and every
+// update that nobody waits for to the end is one more thing for them: then commands are left as Signals at once, and one
+// update after each pause is tried.
+const (
+	unansweredInRow = 5
+	tryUpdateEvery  = 250 * time.Millisecond
+)
+
+// expectsAnswer reports whether a worker may answer an update in time.
+func (d *Desk) expectsAnswer() bool {
+	if d.unanswered.Load() < unansweredInRow {
+		return true
+	}
+	last, now := d.triedAt.Load(), time.Now().UnixNano()
+	return now-last >= int64(tryUpdateEvery) && d.triedAt.CompareAndSwap(last, now)
+}
+
+// noteAnswer notes whether an update was answered in time, whatever the answer is.
+func (d *Desk) noteAnswer(err error) {
+	var late *client.WorkflowUpdateServiceTimeoutOrCanceledError
+	if errors.As(err, &late) || errors.Is(err, context.DeadlineExceeded) {
+		d.unanswered.Add(1)
+		return
+	}
+	d.unanswered.Store(0)
 }
 
 // busyPause is how long a command that the workflow cannot take at the moment waits before it is sent again, at first;

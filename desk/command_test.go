@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -129,5 +130,79 @@ func TestACommandWaitsForAnEngineThatPauses(t *testing.T) {
 	e.until = began.Add(time.Hour)
 	if _, err := comment(); models.KindOf(err) != models.Unavailable || time.Since(began) > 10*wait {
 		t.Errorf("after %s of an outage: %v", time.Since(began), err)
+	}
+}
+
+// busy is an engine whose workers answer no update in time, and which takes signals.
+type busy struct {
+	*desktest.Engine
+	mu      sync.Mutex
+	updates int
+	answers bool
+}
+
+func (e *busy) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	e.mu.Lock()
+	e.updates++
+	answers := e.answers
+	e.mu.Unlock()
+	if answers {
+		return e.Engine.UpdateWorkflow(ctx, o)
+	}
+	<-ctx.Done()
+	return nil, client.NewWorkflowUpdateServiceTimeoutOrCanceledError(ctx.Err())
+}
+
+// When workers have more to do than they can, commands do not wait for them any more, nor add to it.
+func TestCommandsDoNotWaitForWorkersThatAnswerNobody(t *testing.T) {
+	const wait, many = 100 * time.Millisecond, 40
+	s, _ := newStore(t)
+	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy(), LiveAt: time.Now()}, "client", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &busy{Engine: desktest.New(s, time.Now), answers: true}
+	d := desk.New(s, e, desk.Options{UpdateWait: wait, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	i, _, err := d.OpenIncident(t.Context(), analyst, desk.OpenIncidentRequest{Client: c.Number, Title: "T", Severity: models.SeverityLow}, "open")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := d.Command(t.Context(), analyst, "api", i.Reference, &incident.Expedite{}, "publish"); err != nil {
+		t.Fatal(err)
+	}
+	e.updates, e.answers = 0, false
+	comment := func() bool {
+		t.Helper()
+		_, queued, err := d.Command(t.Context(), analyst, "api", i.Reference, &incident.Comment{Text: "We look into it."}, uuid.NewString())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return queued
+	}
+	for range many {
+		if !comment() {
+			t.Fatal("a command that nobody answered was carried out")
+		}
+	}
+	if len(e.Signals()) != many || e.updates > many/2 {
+		t.Errorf("%d signals and %d updates for %d commands", len(e.Signals()), e.updates, many)
+	}
+	e.mu.Lock()
+	e.answers = true
+	e.mu.Unlock()
+	for began := time.Now(); comment(); { // one is tried soon, and then each
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("no update is tried though workers answer again")
+		}
+		<-time.After(wait) // a user may send only so many
+	}
+	before := e.updates
+	for range 3 {
+		if comment() {
+			t.Error("a command is left as a signal though workers answer")
+		}
+	}
+	if e.updates != before+3 {
+		t.Errorf("%d updates for three commands", e.updates-before)
 	}
 }

@@ -69,6 +69,8 @@ type Desk struct {
 	clients    sync.Map // client number -> uuid.UUID; a number is never reused, so an entry is never wrong
 	refusals   Refusals
 	restsUntil atomic.Int64 // nanoseconds of Unix time; see engineRests
+	unanswered atomic.Int32 // updates in a row that no worker answered in time
+	triedAt    atomic.Int64 // nanoseconds of Unix time, of the last update that was tried while none was answered
 }
 
 // New makes a Desk over the database and the engine.
