@@ -179,11 +179,8 @@ func (in PlanInput) planIn(d notify.Directory, except map[uuid.UUID]bool, told f
 	}
 	all = append(all, in.AlsoTold...)
 	plan = d.Plan(in.Severity, in.At, all...)
-	switch {
-	case in.Approval && in.AskedBy != nil:
+	if in.Approval {
 		plan.Calls = d.CallableApprovers(except, in.Persons, in.Severity, in.At, all...)
-	case in.Approval:
-		plan.Calls = d.Callable(in.Severity, in.At, all...)
 	}
 	return plan, nil
 }

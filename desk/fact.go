@@ -34,7 +34,7 @@ func (d *Desk) SignalFact(ctx context.Context, fact string, arg any, workflow st
 	return d.store.KeepFact(keeping, fact, arg, workflow)
 }
 
-// isLost reports whether a workflow that does not run is that of an incident that is not over: the reconciler starts it
+// isLost reports whether a workflow that does not run is that of an incident that needs it: the reconciler starts it
 // again.
 func (d *Desk) isLost(ctx context.Context, workflow string) bool {
 	r, err := models.ParseReference(strings.TrimPrefix(workflow, "incident/"))
@@ -42,7 +42,7 @@ func (d *Desk) isLost(ctx context.Context, workflow string) bool {
 		return false
 	}
 	i, err := store.Run(d.store.InEveryClient(ctx), func(tx *store.Tx) (incident.Incident, error) { return tx.Incident(r) })
-	return err == nil && !i.IsOver()
+	return err == nil && i.NeedsWorkflow()
 }
 
 // TellFact tells a fact to the workflow with an id. NotFound: it has ended.

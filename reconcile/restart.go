@@ -12,7 +12,6 @@ import (
 	"github.com/watchfire-mdr/watchfire/desk"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
-	"github.com/watchfire-mdr/watchfire/models/notify"
 	"github.com/watchfire-mdr/watchfire/store"
 )
 
@@ -96,7 +95,7 @@ func (p *pass) startAgain(ctx context.Context, lost incident.Lost) error {
 			problems = append(problems, p.startEndpoint(ctx, lost, e))
 		}
 	}
-	return errors.Join(append(problems, p.repeatFacts(ctx, lost.Incident))...)
+	return errors.Join(problems...)
 }
 
 // wakeExpired starts the workflows of closed incidents again that had come to their end, because the time of a risk is
@@ -166,29 +165,6 @@ func (p *pass) endEndpoint(ctx context.Context, r models.Reference, endpoint str
 		return s.found, err
 	}
 	return true, p.Temporal.TerminateWorkflow(ctx, id, "", "its incident is started again, and it with the incident")
-}
-
-// repeatFacts tells a new run of an incident's workflow what contacts said that the lost one did not hear or record.
-func (p *pass) repeatFacts(ctx context.Context, i incident.Incident) error {
-	said, err := store.Run(p.Store.InClient(ctx, store.SOC, i.ClientID), func(tx *store.Tx) ([]store.Statement, error) {
-		return tx.Statements(i.Reference)
-	})
-	if err != nil {
-		return err
-	}
-	for _, s := range said {
-		switch {
-		case !i.AwaitsAnswer(s.Effect, s.Key, s.Contact, s.Seq):
-		case s.Key == notify.KeyReply:
-			err = p.signal(ctx, i.Reference, models.SignalTextReply, notify.TextReply{Effect: s.Effect, Contact: s.Contact})
-		default:
-			err = p.signal(ctx, i.Reference, models.SignalKeyPress, notify.KeyPress{Effect: s.Effect, Contact: s.Contact, Digit: s.Key})
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (p *pass) signal(ctx context.Context, r models.Reference, name string, fact any) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
+	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
 // maxWatched bounds the incidents that one WatchedIncidents returns.
@@ -443,7 +444,7 @@ func (s *Store) ExpiredRisks(ctx context.Context) (list []Expired, err error) {
 	return list, err
 }
 
-// Lost reads all that is kept of an incident, for a workflow that goes on from it. AskedRounds is not set.
+// Lost reads all that is kept of an incident, for a workflow that goes on from it.
 func (tx *Tx) Lost(r models.Reference) (l incident.Lost, err error) {
 	l.ReadAt = tx.Now()
 	if l.Incident, err = tx.Incident(r); err != nil {
@@ -466,6 +467,13 @@ func (tx *Tx) Lost(r models.Reference) (l incident.Lost, err error) {
 			break
 		}
 	}
+	said, err := tx.Statements(r)
+	if err != nil {
+		return l, err
+	}
+	l.Said = each(said, func(s Statement) notify.Answer {
+		return notify.Answer{Effect: s.Effect, Key: s.Key, Contact: s.Contact, Seq: s.Seq}
+	})
 	for at := (Cursor{}); ; {
 		effects, err := tx.Deliveries(r, at, lostPage)
 		if err != nil {
@@ -481,7 +489,7 @@ func (tx *Tx) Lost(r models.Reference) (l incident.Lost, err error) {
 
 // Watched is what the reconciler needs to know of an incident that may need its workflow.
 type Watched struct {
-	Incident incident.Incident // with reference, client, phase, times, endpoints and call round, and nothing else
+	Incident incident.Incident // with reference, client, phase, times and endpoints, and nothing else
 	Running  bool              // its workflow has recorded something, or was found running
 }
 
@@ -496,14 +504,11 @@ func (s *Store) WatchedIncidents(ctx context.Context, after incident.Incident) (
 		Running             bool
 		OpenedAt, UpdatedAt time.Time
 		Endpoints           document[[]incident.Endpoint]
-		CallRound           int
-		CallRoundEnded      *time.Time
 	}
 	err = s.within(ctx, SOC.role(), uuid.Nil, true, func(db *gorm.DB, now time.Time) error {
 		at = now
 		return problem("list watched incidents", db.Table("incidents").
-			Select(`client_id, reference, phase, running, opened_at, updated_at, coalesce(nullif(state->'endpoints', 'null'), '[]') as endpoints,
-				coalesce((state->>'call_round')::int, 0) as call_round, (state->>'call_round_ended')::timestamptz as call_round_ended`).
+			Select(`client_id, reference, phase, running, opened_at, updated_at, coalesce(nullif(state->'endpoints', 'null'), '[]') as endpoints`).
 			Where("not ended").
 			Where("(opened_at, reference) > (?, ?)", after.OpenedAt, after.Reference).
 			Order("opened_at, reference").Limit(maxWatched).Scan(&rows).Error)
@@ -512,7 +517,7 @@ func (s *Store) WatchedIncidents(ctx context.Context, after incident.Incident) (
 	for _, r := range rows {
 		list = append(list, Watched{Running: r.Running, Incident: incident.Incident{
 			ClientID: r.ClientID, Reference: r.Reference, Phase: r.Phase, OpenedAt: r.OpenedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
-			Endpoints: r.Endpoints.V, CallRound: r.CallRound, CallRoundEnded: orZero(r.CallRoundEnded),
+			Endpoints: r.Endpoints.V,
 		}})
 	}
 	return list, at, err

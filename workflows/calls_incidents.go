@@ -33,8 +33,15 @@ type (
 	recordedInput          = activities.RecordedInput
 )
 
-// errDiverged is the type of the error that says that the store has another history.
-const errDiverged = activities.ErrDiverged
+// errDiverged is the type of the error that says that the store has another history, and errRefused of the one that says
+// that it does not take the events.
+const (
+	errDiverged = activities.ErrDiverged
+	errRefused  = activities.ErrRefused
+)
+
+// notifyTries is how often events and their mails are tried together. If that fails, the events go by themselves.
+const notifyTries = 4
 
 // records is nil: it only gives the activities their names.
 var records *activities.Records
@@ -62,7 +69,9 @@ func notifyContacts(ctx workflow.Context, in activities.NotifyInput) (out activi
 		StartToCloseTimeout: attemptWithin,
 		HeartbeatTimeout:    5 * time.Second,
 		Summary:             fmt.Sprintf("record %s, mail %d contacts", in.Events[0].Type, len(in.Mails)),
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second, MaximumAttempts: notifyTries,
+		},
 	})
 	err = workflow.ExecuteActivity(ctx, mail.Notify, in).Get(ctx, &out)
 	return out, err

@@ -46,12 +46,12 @@ func Incident(ctx workflow.Context, state incident.State) error {
 			sending: map[notify.Notification]bool{}, carried: map[notify.Notification]bool{}, waited: map[notify.Notification][]notify.Notification{},
 			probing: map[models.Channel]bool{}, probes: map[models.Channel]int{}, failed: map[notify.Notification]error{},
 		},
-		calling: calling{calls: map[string]*phoneCall{}, made: map[*notify.CallRound]bool{}},
+		calling: calling{calls: map[string]*phoneCall{}, made: map[*notify.CallRound]bool{}, now: map[*notify.CallRound]*phoneCall{}},
 		shown:   presentationOf(state.Incident),
 		room:    incident.NewRoom(state.Incident),
 	}
 	w.containing.noteVersions(w.state.Incident)
-	w.state.Unrecorded, w.state.UnrecordedBy, w.state.UnrecordedCalls = nil, nil, nil
+	w.state.Unrecorded, w.state.UnrecordedBy, w.state.UnrecordedCalls, w.state.UnrecordedMessages = nil, nil, nil, nil
 	if err := w.setup(ctx); err != nil {
 		return err
 	}
@@ -68,6 +68,11 @@ func (w *incidentWorkflow) setup(ctx workflow.Context) error {
 	}
 	if w.state.Incident.IsOver() {
 		w.startManaging(ctx)
+	}
+	for _, r := range w.state.Rounds {
+		if r.Call != nil {
+			w.takeUpCall(r)
+		}
 	}
 	err := workflow.SetQueryHandlerWithOptions(ctx, models.QueryIncident, func() (incident.Incident, error) { return w.state.Incident.Carried(), nil },
 		workflow.QueryHandlerOptions{Description: "The incident as it stands now"})
@@ -90,6 +95,7 @@ func (w *incidentWorkflow) setup(ctx workflow.Context) error {
 //	recordEvents        events that are not in the store           activity Record; search attributes and details
 //	messageContacts     notifications                              activities SendMail and SendText; ContactMessaged,
 //	                                                               NotDelivered, tasks about messages
+//	hearMissed          what contacts said to a lost run           as the handlers of key presses and replies
 //	callContacts        severity, acknowledgement, pending calls   rounds of calls: activity PlaceCall; CallRoundStarted,
 //	                                                               ContactCalled, CallRoundEnded, task nobody_reached
 //	containEndpoints    endpoints without a ruling or whose        EvaluateAuthority and ContainmentRuled; child workflow
@@ -102,7 +108,7 @@ func (w *incidentWorkflow) setup(ctx workflow.Context) error {
 //	attendInboxes       signals                                    the handlers in incident_signals.go
 func (w *incidentWorkflow) run(ctx workflow.Context) error {
 	for _, coroutine := range []func(workflow.Context){
-		w.recordEvents, w.messageContacts, w.callContacts, w.containEndpoints, w.callAboutApprovals, w.watchContainment, w.remindClient,
+		w.recordEvents, w.messageContacts, w.hearMissed, w.callContacts, w.containEndpoints, w.callAboutApprovals, w.watchContainment, w.remindClient,
 	} {
 		workflow.Go(ctx, coroutine)
 	}
@@ -143,20 +149,21 @@ func (w *incidentWorkflow) nextState() incident.State {
 	next := w.state
 	next.Incident = next.Incident.Carried()
 	next.Unrecorded, next.UnrecordedBy, next.UnrecordedCalls = w.recording.events(), w.recording.commands, w.recording.calls
+	next.UnrecordedMessages = w.recording.messages()
 	next.Rounds = carriedRounds(next.Rounds)
 	return next
 }
 
-// mostCarriedCalls bounds the contacts in the rounds of calls that the next run is told in full. What became of the calls
-// of the others the ledger knows.
+// mostCarriedCalls bounds the contacts in the rounds of calls about approvals that the next run is told in full. Who is
+// called in the others can be asked again, and what became of their calls the ledger knows.
 const mostCarriedCalls = 1000
 
 // carriedRounds returns the rounds of calls for the next run.
 func carriedRounds(all []*notify.CallRound) (carried []*notify.CallRound) {
 	contacts := 0
 	for _, r := range all {
-		if contacts += len(r.Contacts); contacts > mostCarriedCalls {
-			r = &notify.CallRound{Round: r.Round, Revision: r.Revision, Approval: r.Approval, Endpoint: r.Endpoint}
+		if contacts += len(r.Contacts); r.Approval != "" && contacts > mostCarriedCalls {
+			r = &notify.CallRound{Round: r.Round, Revision: r.Revision, Approval: r.Approval, Endpoint: r.Endpoint, Call: r.Call}
 		}
 		carried = append(carried, r)
 	}
@@ -206,7 +213,7 @@ func (w *incidentWorkflow) isLong(ctx workflow.Context) bool {
 // that brought signals is never the last one: when another signal comes meanwhile, Temporal drops the last task with
 // all that it did, and under steady signals nothing would ever be done.
 func (w *incidentWorkflow) mayLeave(ctx workflow.Context) bool {
-	return w.recording.bytes() <= mostCarried && w.isAtRest(ctx) && !w.heard.Equal(workflow.Now(ctx))
+	return w.recording.bytes() <= mostCarried && w.isAtRest(ctx) && !w.hasLooseEnds() && !w.heard.Equal(workflow.Now(ctx))
 }
 
 // isAtRest reports whether no handler is at work and no signal is unread.

@@ -142,57 +142,65 @@ func (w *incidentWorkflow) askForApprovals() {
 // run began.
 func (w *incidentWorkflow) callAboutApprovals(ctx workflow.Context) {
 	w.askForApprovals()
-	for workflow.Await(ctx, func() bool { return len(w.approving.toCall) > 0 }) == nil {
+	for workflow.Await(ctx, func() bool { return len(w.approving.toCall) > 0 || w.unmadeRound() != nil }) == nil {
+		if r := w.unmadeRound(); r != nil {
+			w.calling.made[r] = true
+			workflow.Go(ctx, func(ctx workflow.Context) { w.callApprovers(ctx, r) })
+			continue
+		}
 		approval := w.approving.toCall[0]
 		w.approving.toCall = w.approving.toCall[1:]
-		if r := w.startApprovalRound(ctx, approval); r != nil {
-			workflow.Go(ctx, func(ctx workflow.Context) { _ = w.makeCalls(ctx, r) })
+		e := w.openApproval(approval)
+		if e == nil || w.state.ApprovalRounds[approval] >= e.Approval.Asked ||
+			slices.ContainsFunc(w.state.Rounds, func(r *notify.CallRound) bool { return r.Approval == approval && r.Round == e.Approval.Asked }) {
+			continue // or its calls are made, or over
 		}
+		w.state.Rounds = append(w.state.Rounds, &notify.CallRound{Round: e.Approval.Asked, Revision: w.state.Incident.Revision, Approval: approval, Endpoint: e.ID})
 	}
 }
 
-// startApprovalRound returns the round of calls about an approval, in the contacts' order, that nobody makes yet. It
-// returns nil when the approval is no longer open, its calls are made or over, or there is nobody to call, which the SOC
-// is told.
-func (w *incidentWorkflow) startApprovalRound(ctx workflow.Context, approval string) *notify.CallRound {
-	e, rebases := w.openApproval(approval), w.recording.rebases
-	if e == nil {
-		return nil
-	}
-	seq := e.Approval.AskedSeq
-	if workflow.Await(ctx, func() bool { return w.mayFollow(seq) || w.recording.rebases > rebases }) != nil {
-		return nil
-	}
-	if e = w.openApproval(approval); e == nil {
-		return nil
-	}
-	asked := e.Approval.Asked
-	n := slices.IndexFunc(w.state.Rounds, func(r *notify.CallRound) bool { return r.Approval == approval && r.Round == asked })
-	if n < 0 && w.state.ApprovalRounds[approval] >= asked || n >= 0 && w.calling.made[w.state.Rounds[n]] {
-		return nil
-	}
-	r := &notify.CallRound{Round: asked, Revision: w.state.Incident.Revision, Approval: approval, Endpoint: e.ID}
-	if n >= 0 {
-		r = w.state.Rounds[n]
-	}
-	if r.Contacts == nil {
-		p, err := w.plan(ctx, planInput{At: workflow.Now(ctx), Approval: true, AskedBy: w.askedBy(e), Persons: personsFor(e)})
-		if e = w.openApproval(approval); err != nil || e == nil {
-			return nil
-		}
-		if r.Contacts = e.CallableAbout(p.Calls); len(r.Contacts) == 0 {
-			w.openTask(ctx, incident.TaskNoApprover, approval, "nobody can be called who may give approval "+approval+
-				" on the phone; responders and admins of the client can give it over the API")
-			return nil
-		}
-		w.endTask(ctx, incident.TaskNoApprover, approval)
-	}
+// unmadeRound returns a round of calls about an approval that no coroutine makes, or nil.
+func (w *incidentWorkflow) unmadeRound() *notify.CallRound {
+	n := slices.IndexFunc(w.state.Rounds, func(r *notify.CallRound) bool { return r.Approval != "" && !w.calling.made[r] })
 	if n < 0 {
-		w.state.Rounds = append(w.state.Rounds, r)
+		return nil
 	}
-	w.state.ApprovalRounds[approval] = asked
-	w.calling.made[r] = true
-	return r
+	return w.state.Rounds[n]
+}
+
+// callApprovers makes a round of calls about an approval, in the contacts' order.
+func (w *incidentWorkflow) callApprovers(ctx workflow.Context, r *notify.CallRound) {
+	if r.Contacts == nil && w.planApprovers(ctx, r) != nil {
+		return
+	}
+	_ = w.makeCalls(ctx, r)
+}
+
+// planApprovers finds out who is called in a round about an approval, once the store has that it is asked for: nobody when
+// it is no longer open, or nobody can be called, which the SOC is told.
+func (w *incidentWorkflow) planApprovers(ctx workflow.Context, r *notify.CallRound) error {
+	if e := w.openApproval(r.Approval); e != nil {
+		seq, rebases := e.Approval.AskedSeq, w.recording.rebases
+		if err := workflow.Await(ctx, func() bool { return w.mayFollow(seq) || w.recording.rebases > rebases || w.isRoundOver(r) }); err != nil {
+			return err
+		}
+	}
+	if w.isRoundOver(r) {
+		return nil
+	}
+	e := w.openApproval(r.Approval)
+	p, err := w.plan(ctx, planInput{At: workflow.Now(ctx), Approval: true, AskedBy: &e.RequestedBy, Persons: e.Approval.Ruling.Persons})
+	if e = w.openApproval(r.Approval); err != nil || w.isRoundOver(r) {
+		return err
+	}
+	if r.Contacts = e.CallableAbout(p.Calls); len(r.Contacts) == 0 {
+		w.openTask(ctx, incident.TaskNoApprover, r.Approval, "nobody can be called who may give approval "+r.Approval+
+			" on the phone; responders and admins of the client can give it over the API")
+		return nil
+	}
+	w.endTask(ctx, incident.TaskNoApprover, r.Approval)
+	w.state.ApprovalRounds[r.Approval] = r.Round
+	return nil
 }
 
 // approvalCallsEnded lets an isolation go on that waits for the client only as long as somebody can be called.
@@ -202,23 +210,6 @@ func (w *incidentWorkflow) approvalCallsEnded(ctx workflow.Context, r *notify.Ca
 	if e != nil && e.Approval.Asked == r.Round && e.Approval.Ruling.Decision == authority.DecideAskThenAuto && r.HasCalledEverybody() {
 		w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.ApprovalExpired{Approval: r.Approval, AllCalled: true}))
 	}
-}
-
-// askedBy returns who asked for what is to be approved on an endpoint. nil: the answer of every contact counts.
-func (w *incidentWorkflow) askedBy(e *incident.Endpoint) *models.Actor {
-	if e == nil {
-		return nil
-	}
-	by := e.RequestedBy
-	return &by
-}
-
-// personsFor returns how many persons must agree to what is to be approved on an endpoint, 0 for none.
-func personsFor(e *incident.Endpoint) int {
-	if e == nil {
-		return 0
-	}
-	return e.Approval.Ruling.Persons
 }
 
 // takeConsent takes a contact's answer about an approval, which their own row stands behind.
@@ -310,7 +301,7 @@ func (w *incidentWorkflow) askAgainAt(ctx workflow.Context, e incident.Endpoint)
 // firstReachable returns when the first contact can be reached about an approval that is asked for at a moment. It
 // returns that moment itself when nobody ever can be.
 func (w *incidentWorkflow) firstReachable(ctx workflow.Context, e incident.Endpoint, at time.Time) (time.Time, error) {
-	p, err := w.plan(ctx, planInput{At: at, Approval: true, AskedBy: w.askedBy(&e), Persons: personsFor(&e)})
+	p, err := w.plan(ctx, planInput{At: at, Approval: true, AskedBy: &e.RequestedBy, Persons: e.Approval.Ruling.Persons})
 	if err != nil || len(p.Calls) > 0 || len(p.Messages) == 0 {
 		return at, err
 	}

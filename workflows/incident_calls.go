@@ -17,9 +17,10 @@ import (
 // callContacts keeps call rounds going for a critical incident until a human acknowledges. It never gives up: after the
 // policy's rounds the lead gets a task and the cadence slows.
 func (w *incidentWorkflow) callContacts(ctx workflow.Context) {
-	for !w.state.Incident.IsOver() || w.isRoundUnderway() {
-		err := workflow.Await(ctx, func() bool { return w.needsCallRound() || w.isRoundUnderway() || w.state.Incident.IsOver() })
-		if err != nil {
+	for {
+		over := func() bool { return w.state.Incident.IsOver() && !w.isRoundUnderway() && w.ownRound() == nil }
+		err := workflow.Await(ctx, func() bool { return w.needsCallRound() || w.isRoundUnderway() || w.ownRound() != nil || over() })
+		if err != nil || over() {
 			return
 		}
 		if r := w.presentRound(ctx); r != nil && w.makeCalls(ctx, r) != nil {
@@ -28,18 +29,26 @@ func (w *incidentWorkflow) callContacts(ctx workflow.Context) {
 	}
 }
 
+// ownRound returns the round of calls about the incident that goes on, or nil.
+func (w *incidentWorkflow) ownRound() *notify.CallRound {
+	n := slices.IndexFunc(w.state.Rounds, func(r *notify.CallRound) bool { return r.Approval == "" })
+	if n < 0 {
+		return nil
+	}
+	return w.state.Rounds[n]
+}
+
 // presentRound returns the round of calls about the incident that is under way, after it has begun the next one when its
 // time has come. It returns nil when nobody is to be called any more, or at another time.
 func (w *incidentWorkflow) presentRound(ctx workflow.Context) *notify.CallRound {
-	n := slices.IndexFunc(w.state.Rounds, func(r *notify.CallRound) bool { return r.Approval == "" })
+	r := w.ownRound()
 	switch {
-	case n < 0 && !w.isRoundUnderway():
+	case r == nil && !w.isRoundUnderway():
 		return w.startRound(ctx)
-	case n < 0: // nobody knows whom it has called; the ledger does
-		w.state.Rounds = append(w.state.Rounds, &notify.CallRound{Round: w.state.Incident.CallRound, Revision: w.state.Incident.Revision})
-		return w.presentRound(ctx)
+	case r == nil: // nobody knows whom it has called; the ledger does
+		r = &notify.CallRound{Round: w.state.Incident.CallRound, Revision: w.state.Incident.Revision}
+		w.state.Rounds = append(w.state.Rounds, r)
 	}
-	r := w.state.Rounds[n]
 	if r.Contacts == nil { // it was the round of a run that was lost
 		contacts, err := w.planRound(ctx)
 		if err != nil {
@@ -90,10 +99,10 @@ func (w *incidentWorkflow) startRound(ctx workflow.Context) *notify.CallRound {
 	return r
 }
 
-// planRound returns who is called now, in their order: all contacts who can be called about a critical incident, or those
-// whom a message did not reach.
+// planRound returns who is called now, in their order: all contacts who can be called about a critical incident, or in a
+// fire drill, or those whom a message did not reach.
 func (w *incidentWorkflow) planRound(ctx workflow.Context) ([]uuid.UUID, error) {
-	all, now := w.state.Incident.NeedsCalls(), workflow.Now(ctx)
+	all, now := w.state.Incident.NeedsCalls() || w.state.Incident.Exercise.IsFireDrill(), workflow.Now(ctx)
 	to := w.state.PendingCalls
 	if all {
 		p, err := w.plan(ctx, planInput{At: now})

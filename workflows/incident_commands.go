@@ -210,7 +210,12 @@ func (w *incidentWorkflow) agreedBefore(c incident.Command) agreedBefore {
 	if !is {
 		return agreedBefore{}
 	}
-	return agreedBefore{Givers: incident.AgreedBefore(c, w.state.Incident), AskedBy: w.askedBy(w.openApproval(approve.Approval))}
+	before := agreedBefore{Givers: incident.AgreedBefore(c, w.state.Incident)}
+	if e := w.openApproval(approve.Approval); e != nil {
+		by := e.RequestedBy
+		before.AskedBy = &by
+	}
+	return before
 }
 
 // requireSender checks that the user of the SOC who sent a command may still act for the client. Whoever Watchfire does not

@@ -2,11 +2,13 @@ package workflows
 
 import (
 	"cmp"
+	"errors"
 	"reflect"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -109,59 +111,90 @@ type dueMessages struct {
 	others []notify.Notification
 }
 
-func (d dueMessages) isEmpty() bool { return len(d.mails)+len(d.later)+len(d.others) == 0 }
+func (d dueMessages) all() []notify.Notification { return slices.Concat(d.mails, d.later, d.others) }
 
 // mailsWithEvents bounds the mails that go with a batch of events.
 const mailsWithEvents = 50
 
 // planMessages returns the messages that follow from the first so many pending events, and takes back older ones that
-// they replace.
+// they replace. They count as being delivered from now on.
 func (w *incidentWorkflow) planMessages(ctx workflow.Context, events int) (due dueMessages, err error) {
 	var all []notify.Notification
+	alone, rebases := false, w.recording.rebases
 	for n := range events {
-		if p := &w.recording.pending[n]; !p.planned {
+		p := &w.recording.pending[n]
+		if alone = alone || p.Seq <= w.recording.alone; !p.planned {
 			all, p.planned = append(all, p.notifications...), true
 		}
 	}
-	troubled := w.state.Incident.OpenTask(incident.TaskVendorDown, string(models.ChannelEmail)) != nil ||
+	alone = alone || w.state.Incident.OpenTask(incident.TaskVendorDown, string(models.ChannelEmail)) != nil ||
 		w.state.Incident.OpenTask(incident.TaskConfig, string(models.ChannelEmail)) != nil
 	for _, n := range all {
 		each, err := w.addressees(ctx, n)
-		if err != nil {
+		if err != nil || w.recording.rebases != rebases {
 			return due, err
 		}
 		for _, one := range each {
+			if slices.Contains(w.messaging.handing, one) || slices.Contains(w.state.Notifications, one) {
+				continue
+			}
 			switch {
-			case one.At.After(workflow.Now(ctx)):
+			case one.At.After(workflow.Now(ctx)) && !alone:
 				due.later = append(due.later, one)
-			case one.Channel == models.ChannelEmail && !troubled && len(due.mails) < mailsWithEvents:
+			case one.Channel == models.ChannelEmail && !alone && len(due.mails) < mailsWithEvents:
 				due.mails = append(due.mails, one)
-				w.dropSuperseded(ctx, one)
-				w.messaging.sending[one] = true
-				w.messaging.handing = append(w.messaging.handing, one)
 			default:
 				due.others = append(due.others, one)
 			}
+			w.messaging.sending[one] = true
+			w.messaging.handing = append(w.messaging.handing, one)
+			w.dropSuperseded(ctx, one)
 		}
 	}
 	return due, nil
 }
 
+// forgetMessages lets messages go that were planned: what is left of them follows from the store.
+func (w *incidentWorkflow) forgetMessages(all []notify.Notification) {
+	for _, n := range all {
+		delete(w.messaging.sending, n)
+	}
+	w.messaging.handing = slices.DeleteFunc(w.messaging.handing, func(n notify.Notification) bool { return slices.Contains(all, n) })
+}
+
+// queueDue has messages delivered one by one whose events the store has, unless they were taken back meanwhile.
+func (w *incidentWorkflow) queueDue(all []notify.Notification, recorded bool) {
+	wanted := slices.DeleteFunc(slices.Clone(all), func(n notify.Notification) bool { return !w.messaging.sending[n] })
+	w.forgetMessages(all)
+	if recorded {
+		for _, n := range wanted {
+			w.queueNotification(n)
+		}
+	}
+}
+
 // notify writes a batch together with the mails that follow from it. What no mailer took is delivered one by one.
 func (w *incidentWorkflow) notify(ctx workflow.Context, in recordInput, due dueMessages, rebases int) {
 	out, err := notifyContacts(ctx, notifyInput{RecordInput: in, Exercise: w.state.Incident.Exercise, Mails: due.mails, Later: due.later})
-	if w.recording.handed == in.Events[len(in.Events)-1].Seq {
+	last := in.Events[len(in.Events)-1].Seq
+	if w.recording.handed == last {
 		w.recording.handed = 0
 	}
-	w.messaging.handing = slices.DeleteFunc(w.messaging.handing, func(n notify.Notification) bool { return slices.Contains(due.mails, n) })
-	if err != nil || w.recording.rebases != rebases { // what is left of the messages follows from the store
-		for _, n := range due.mails {
-			delete(w.messaging.sending, n)
-		}
-		_, _ = w.noteWritten(ctx, in, rebases, err)
+	together := slices.Concat(due.mails, due.later)
+	switch {
+	case w.recording.rebases != rebases:
+		w.forgetMessages(together)
+		return
+	case err != nil && w.recording.recorded >= last: // Record wrote it meanwhile
+		w.queueDue(together, true)
+		return
+	case err != nil:
+		w.forgetMessages(together)
+		w.noteNotNotified(ctx, in, rebases, err)
 		return
 	}
 	_, _ = w.noteWritten(ctx, in, rebases, nil)
+	w.messaging.handing = slices.DeleteFunc(w.messaging.handing, func(n notify.Notification) bool { return slices.Contains(due.mails, n) })
 	for n, mail := range due.mails {
 		switch {
 		case n < len(out.Accepted) && out.Accepted[n]:
@@ -170,16 +203,28 @@ func (w *incidentWorkflow) notify(ctx workflow.Context, in recordInput, due dueM
 		case !w.messaging.sending[mail]: // replaced while it was tried
 			w.takeBack(ctx, mail, notify.ReasonSuperseded)
 		default:
-			delete(w.messaging.sending, mail)
 			if f, is := out.Failures[n]; is {
 				w.messaging.failed[mail] = failureOf(f)
 			}
-			w.queueNotification(mail)
+			w.queueDue([]notify.Notification{mail}, true)
 		}
 	}
-	for _, n := range slices.Concat(due.later, due.others) {
-		w.queueNotification(n)
+	w.queueDue(due.later, true)
+}
+
+// noteNotNotified lets a batch that Notify could not write go by itself. Its messages are planned anew.
+func (w *incidentWorkflow) noteNotNotified(ctx workflow.Context, in recordInput, rebases int, answer error) {
+	last := in.Events[len(in.Events)-1].Seq
+	for n := range w.recording.pending {
+		if p := &w.recording.pending[n]; p.Seq <= last {
+			p.planned = false
+		}
 	}
+	if t := typeOf(answer); t == errDiverged || t == errRefused {
+		_, _ = w.noteWritten(ctx, in, rebases, answer)
+		return
+	}
+	w.recording.alone = max(w.recording.alone, last)
 }
 
 // planning is a question to the planner, and its answer.
@@ -217,7 +262,7 @@ func (w *incidentWorkflow) waitingReminders(n notify.Notification) (waiting []no
 	if n.Purpose != notify.PurposeReminder && n.Purpose != notify.PurposeQuestionReminder {
 		return nil
 	}
-	for _, x := range w.state.Notifications {
+	for _, x := range slices.Concat(w.state.Notifications, w.messaging.handing) {
 		if x.Contact != uuid.Nil && x.Purpose == n.Purpose && x.Question == n.Question {
 			waiting = append(waiting, x)
 		}
@@ -250,7 +295,7 @@ func (w *incidentWorkflow) deliver(ctx workflow.Context, n notify.Notification) 
 		return
 	}
 	failed := w.messaging.failed[n]
-	if delete(w.messaging.failed, n); failed != nil && !w.afterFailure(ctx, d, failed) {
+	if delete(w.messaging.failed, n); failed != nil && !w.afterFirstFailure(ctx, d, failed) {
 		return
 	}
 	for !w.isUnwanted(d) {
@@ -344,6 +389,17 @@ func (w *incidentWorkflow) afterFailure(ctx workflow.Context, d delivery, failur
 		err = w.awaitChannel(ctx, d, incident.TaskVendorDown, againAfter(w.state.Policy, failure))
 	}
 	return err == nil
+}
+
+// afterFirstFailure waits until another attempt makes sense at a mail that was refused with its events: for as long as the
+// mailer asked, if that is not long.
+func (w *incidentWorkflow) afterFirstFailure(ctx workflow.Context, d delivery, failure error) (tryAgain bool) {
+	var app *temporal.ApplicationError
+	if errors.As(failure, &app) && models.VendorClass(app.Type()) == models.Throttled && app.NextRetryDelay() <= time.Duration(w.state.Policy.TellAfter) {
+		_, err := awaitFor(ctx, app.NextRetryDelay(), "the mailer asked for a pause", func() bool { return w.isUnwanted(d) })
+		return err == nil
+	}
+	return w.afterFailure(ctx, d, failure)
 }
 
 // maxProbeEvery bounds the pause between attempts while our settings are refused, in pauses of the policy.

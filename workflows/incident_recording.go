@@ -28,6 +28,8 @@ type recording struct {
 	calls    []notify.CallEnd         // that the ledger is to be told of
 	recorded int                      // Seq of the last event that the store is known to have
 	handed   int                      // Seq up to which Notify is at work, 0 when it is not
+	alone    int                      // Seq up to which events go without their mails: Notify failed
+	wanted   int                      // Seq of the last event that the store refused
 	refused  bool                     // the store refuses the first of them: no command is carried out
 	rebases  int                      // how often the incident went on from what the store has
 	rebasing bool
@@ -44,7 +46,7 @@ type pendingEvent struct {
 func recordingOf(s incident.State) recording {
 	r := recording{commands: s.UnrecordedBy, calls: s.UnrecordedCalls, recorded: s.Incident.Seq - len(s.Unrecorded)}
 	for _, e := range s.Unrecorded {
-		r.pending = append(r.pending, pendingEvent{Event: e, size: e.Size(), notifications: s.Incident.NotificationsAfter(e)})
+		r.pending = append(r.pending, pendingEvent{Event: e, size: e.Size(), notifications: s.UnrecordedMessages[e.Seq]})
 	}
 	return r
 }
@@ -55,6 +57,17 @@ func (r *recording) events() (events []incident.Event) {
 		events = append(events, e.Event)
 	}
 	return events
+}
+
+// messages returns the messages to everyone that follow from pending events, by their Seq.
+func (r *recording) messages() map[int][]notify.Notification {
+	all := map[int][]notify.Notification{}
+	for _, e := range r.pending {
+		if len(e.notifications) > 0 {
+			all[e.Seq] = e.notifications
+		}
+	}
+	return all
 }
 
 // isBehind reports whether something is to be written that is not known to be in the store.
@@ -158,16 +171,32 @@ func (w *incidentWorkflow) recordEvents(ctx workflow.Context) {
 		case err != nil:
 			return
 		case w.recording.rebases != rebases:
+			w.forgetMessages(due.all())
 			continue
-		case !due.isEmpty():
+		case len(due.mails)+len(due.later) > 0:
 			w.recording.handed = in.Events[len(in.Events)-1].Seq
-			workflow.Go(ctx, func(ctx workflow.Context) { w.notify(ctx, in, due, rebases) })
-			continue
+			with := due
+			workflow.Go(ctx, func(ctx workflow.Context) { w.notify(ctx, in, with, rebases) })
+			if len(due.others) == 0 && !w.isAskedIn(in) {
+				continue
+			} // texts and calls do not wait for the mailer: the store takes each event once
 		}
-		if refused, err := w.noteWritten(ctx, in, rebases, record(ctx, in)); err != nil || refused && pause(ctx, askAgainAfter, "the store refuses events; ask again") != nil {
+		refused, err := w.noteWritten(ctx, in, rebases, record(ctx, in))
+		if err != nil {
+			return
+		}
+		w.queueDue(due.others, !refused && w.recording.rebases == rebases)
+		if refused && pause(ctx, askAgainAfter, "the store refuses events; ask again") != nil {
 			return
 		}
 	}
+}
+
+// isAskedIn reports whether calls about an approval wait for an event of a batch.
+func (w *incidentWorkflow) isAskedIn(in recordInput) bool {
+	return slices.ContainsFunc(w.state.Incident.Endpoints, func(e incident.Endpoint) bool {
+		return e.Approval.IsAnswerable() && slices.ContainsFunc(in.Events, func(x incident.Event) bool { return x.Seq == e.Approval.AskedSeq })
+	})
 }
 
 // noteWritten takes the store's answer to a batch. An error ends the run.
@@ -184,7 +213,7 @@ func (w *incidentWorkflow) noteWritten(ctx workflow.Context, in recordInput, reb
 	case typeOf(answer) == errDiverged:
 		return false, w.rebase(ctx)
 	default:
-		w.noteRefused(ctx, answer)
+		w.noteRefused(ctx, in, answer)
 		return true, nil
 	}
 	return false, nil
@@ -197,7 +226,8 @@ func (w *incidentWorkflow) noteRecorded(in recordInput) {
 	if len(in.Events) == 0 {
 		return
 	}
-	r.recorded, r.refused = max(r.recorded, in.Events[len(in.Events)-1].Seq), false
+	r.recorded = max(r.recorded, in.Events[len(in.Events)-1].Seq)
+	r.refused = r.refused && r.recorded < r.wanted
 	for n := range r.pending {
 		if p := &r.pending[n]; p.Seq <= r.recorded && !p.planned {
 			w.release(p)
@@ -209,10 +239,15 @@ func (w *incidentWorkflow) noteRecorded(in recordInput) {
 
 // noteRefused stops the incident's commands, because the store refuses what the workflow decided, and makes it seen:
 // watchfire_events_refused counts every time the store was asked in vain.
-func (w *incidentWorkflow) noteRefused(ctx workflow.Context, err error) {
+func (w *incidentWorkflow) noteRefused(ctx workflow.Context, in recordInput, err error) {
 	w.recording.refused = true
+	if len(in.Events) > 0 {
+		w.recording.wanted = max(w.recording.wanted, in.Events[len(in.Events)-1].Seq)
+	}
 	for n := range w.recording.pending {
-		w.release(&w.recording.pending[n])
+		if p := &w.recording.pending[n]; !p.planned { // or Notify is at work
+			w.release(p)
+		}
 	}
 	workflow.GetMetricsHandler(ctx).Counter("watchfire_events_refused").Inc(1)
 	workflow.GetLogger(ctx).Error("the store refuses the events of an incident; its commands are stopped",
@@ -269,6 +304,7 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	w.state.FallbacksSent = union(w.state.FallbacksSent, stored.Unsent.FallbacksSent)
 	w.state.PendingCalls = union(w.state.PendingCalls, stored.Unsent.PendingCalls)
 	w.state.Rounds, w.state.ApprovalRounds = stored.Unsent.Rounds, map[string]int{}
+	w.state.Missed = union(w.state.Missed, stored.Unsent.Missed)
 	w.askForApprovals()
 	w.state.Looks = map[string]incident.Look{}
 	for _, e := range stored.Incident.Endpoints { // its workflow may run: it is signalled before one is started

@@ -27,20 +27,19 @@ const (
 
 // calling is the transient state of the rounds of calls.
 type calling struct {
-	calls map[string]*phoneCall      // by effect key
-	made  map[*notify.CallRound]bool // rounds about approvals that a coroutine makes
+	calls map[string]*phoneCall            // by effect key
+	made  map[*notify.CallRound]bool       // rounds about approvals that a coroutine makes
+	now   map[*notify.CallRound]*phoneCall // the call under way of a round
 }
 
 // phoneCall is what this run knows of a call beside what the next one is told.
 type phoneCall struct {
 	*notify.Call
 	round   *notify.CallRound // nil: none has come to it yet, and a lost run placed it
-	contact uuid.UUID
-	try     int
-	reason  string     // why it was not placed
-	digit   notify.Key // the key that ended the matter
-	hearing int        // keys whose rows are being looked up
-	over    bool       // its outcome is reported
+	reason  string            // why it was not placed
+	digit   notify.Key        // the key that ended the matter
+	hearing int               // keys whose rows are being looked up
+	over    bool              // its outcome is reported
 }
 
 // phoneCall returns the call with an effect key.
@@ -53,28 +52,64 @@ func (w *incidentWorkflow) phoneCall(effect string) *phoneCall {
 	return c
 }
 
+// takeUpCall returns the call under way of a round.
+func (w *incidentWorkflow) takeUpCall(r *notify.CallRound) (c *phoneCall, e notify.Effect) {
+	i := w.state.Incident
+	e = r.Effect(i.Reference, i.ClientID, r.Call.Try, r.Call.Contact)
+	e.Simulated = i.Exercise.IsSimulated()
+	c = w.phoneCall(e.Key)
+	c.Call, c.round, w.calling.now[r] = r.Call, r, c
+	return c, e
+}
+
 // makeCalls calls the contacts of a round one after the other, until a human presses a key or nobody is left, and ends
-// the round.
+// the round. A call under way is seen through in any case: a phone that rings in vain is hung up.
 func (w *incidentWorkflow) makeCalls(ctx workflow.Context, r *notify.CallRound) error {
 	for {
-		contact, ok := r.InTurn(w.state.Policy)
-		if !ok || w.isRoundOver(r) {
+		if err := workflow.Await(ctx, func() bool { return !w.isHearing(ctx) }); err != nil { // a key may still count
+			return err
+		}
+		if r.Call == nil && !w.callNext(ctx, r) {
 			break
 		}
-		if err := w.callContact(ctx, r, contact); err != nil {
+		if r.Call == nil {
+			continue // a key came during the pause
+		}
+		if err := w.seeThrough(ctx, r); err != nil {
 			return err
 		}
 	}
-	if err := workflow.Await(ctx, func() bool { return !w.isHearing(ctx) }); err != nil { // a key may still count
-		return err
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	w.endRound(ctx, r)
 	return nil
 }
 
+// callNext begins a call to the contact in turn, after a pause when it is not the first one to them. It reports false when
+// the round is through or over.
+func (w *incidentWorkflow) callNext(ctx workflow.Context, r *notify.CallRound) bool {
+	contact, ok := r.InTurn(w.state.Policy)
+	if !ok || w.isRoundOver(r) {
+		return false
+	}
+	last := r.Tried[contact]
+	if last.Try > 0 && !last.FromLedger {
+		over := func() bool { return w.isRoundOver(r) }
+		if stop, err := awaitFor(ctx, time.Duration(w.state.Policy.BusyAgainAfter), "busy: call again", over); stop || err != nil {
+			return false
+		}
+		if w.isHearing(ctx) {
+			return true
+		}
+	}
+	r.Call = &notify.Call{Contact: contact, Try: last.Try + 1}
+	return true
+}
+
 // isHearing reports whether a key that was pressed may still count.
 func (w *incidentWorkflow) isHearing(ctx workflow.Context) bool {
-	return w.lookingUp > 0 || workflow.GetSignalChannel(ctx, models.SignalKeyPress).Len() > 0
+	return len(w.state.Missed) > 0 || w.lookingUp > 0 || workflow.GetSignalChannel(ctx, models.SignalKeyPress).Len() > 0
 }
 
 // isRoundOver reports whether a round calls nobody any more.
@@ -87,7 +122,16 @@ func (w *incidentWorkflow) isRoundOver(r *notify.CallRound) bool {
 		e := w.openApproval(r.Approval)
 		return e == nil || e.Approval.Asked != r.Round
 	}
-	return i.IsOver() || r.Critical && !i.NeedsCalls() || i.Acknowledged != nil && !i.Exercise.IsFireDrill()
+	return i.IsOver() || !w.isRoundUnderway() || r.Round != i.CallRound || r.Critical && !i.NeedsCalls() || i.Acknowledged != nil && !i.Exercise.IsFireDrill()
+}
+
+// hasLooseEnds reports whether a round of calls has something to do that the next run would not know of: what ended it, or
+// its call, came in this task.
+func (w *incidentWorkflow) hasLooseEnds() bool {
+	return slices.ContainsFunc(w.state.Rounds, func(r *notify.CallRound) bool {
+		c := w.calling.now[r]
+		return w.isRoundOver(r) || c != nil && c.digit != "" && !c.over
+	})
 }
 
 // isDropped reports whether the incident goes on from what the store has, and with other rounds.
@@ -97,6 +141,7 @@ func (w *incidentWorkflow) isDropped(r *notify.CallRound) bool {
 
 // endRound takes a round out, and draws the consequences.
 func (w *incidentWorkflow) endRound(ctx workflow.Context, r *notify.CallRound) {
+	delete(w.calling.now, r)
 	maps.DeleteFunc(w.calling.calls, func(_ string, c *phoneCall) bool { return c.round == r })
 	if w.isDropped(r) {
 		return
@@ -106,42 +151,39 @@ func (w *incidentWorkflow) endRound(ctx workflow.Context, r *notify.CallRound) {
 		w.approvalCallsEnded(ctx, r)
 		return
 	}
+	if !w.isRoundUnderway() || r.Round != w.state.Incident.CallRound {
+		return // the incident said before that it is over, and only a call was left to hang up
+	}
 	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.CallRoundEnded{CallRoundResult: r.Result()}))
 	if w.state.Incident.NeedsCalls() && r.Round >= w.state.Policy.Rounds {
 		w.openTask(ctx, incident.TaskNobodyReached, "", fmt.Sprintf("nobody acknowledged after %d call rounds", r.Round))
 	}
 }
 
-// callContact places one call to the contact in turn, after a pause when it is not the first one to them, sees it through
-// and reports its outcome. A call under way that an earlier run placed is only seen through.
-func (w *incidentWorkflow) callContact(ctx workflow.Context, r *notify.CallRound, contact uuid.UUID) error {
-	i, last := w.state.Incident, r.Tried[contact]
-	over := func() bool { return w.isRoundOver(r) }
-	if last.Try > 0 && r.Call == nil {
-		stop, err := awaitFor(ctx, time.Duration(w.state.Policy.BusyAgainAfter), "busy: call again", over)
-		if stop || err != nil {
-			return err
-		}
-	}
-	e := r.Effect(i.Reference, i.ClientID, last.Try+1, contact)
-	e.Simulated = i.Exercise.IsSimulated()
-	c := w.phoneCall(e.Key)
-	if r.Call == nil {
-		r.Call = c.Call
-	}
-	c.Call, c.round, c.contact, c.try = r.Call, r, contact, last.Try+1
+// seeThrough places the call under way of a round, if no run did so before, follows it to its end, and reports its outcome.
+func (w *incidentWorkflow) seeThrough(ctx workflow.Context, r *notify.CallRound) error {
+	c, e := w.takeUpCall(r)
 	outcome, known, err := w.call(ctx, c, e)
 	if err == nil && known && outcome == notify.OutcomeAcknowledged {
-		if ok, _ := w.isBacked(ctx, statement{contact, notify.KeyAcknowledge, r.Approval}); !ok {
+		if ok, _ := w.isBacked(ctx, statement{c.Contact, notify.KeyAcknowledge, r.Approval}); !ok {
 			outcome = notify.OutcomeNoKey
 		}
 	}
-	if err != nil || w.isDropped(r) {
+	if err != nil {
 		return err
 	}
+	rings := c.ID != "" && (outcome == notify.OutcomeCanceled || outcome == notify.OutcomeUnknown)
+	if w.isDropped(r) {
+		if c.digit == notify.KeyAcknowledge && r.Approval == "" { // while the incident went on from what the store has
+			w.recordAcknowledgement(ctx, c.Contact, "voice", keyPress1)
+		}
+		rings = rings && !slices.ContainsFunc(w.state.Rounds, func(r *notify.CallRound) bool { return r.Call != nil && r.Call.ID == c.ID })
+	} else {
+		w.reportCall(ctx, e.Key, c, outcome, known)
+	}
 	r.Call = nil
-	w.reportCall(ctx, e.Key, c, outcome, known)
-	if c.ID == "" || outcome != notify.OutcomeCanceled && outcome != notify.OutcomeUnknown {
+	delete(w.calling.now, r)
+	if !rings {
 		return nil
 	}
 	w.unfinished++
@@ -186,7 +228,7 @@ func (w *incidentWorkflow) place(ctx workflow.Context, c *phoneCall, e notify.Ef
 	w.unfinished++
 	defer func() { w.unfinished-- }()
 	r := c.round
-	summary := fmt.Sprintf("call round %d: contact %d of %d, try %d", r.Round, slices.Index(r.Contacts, c.contact)+1, len(r.Contacts), c.try)
+	summary := fmt.Sprintf("call round %d: contact %d of %d, try %d", r.Round, slices.Index(r.Contacts, c.Contact)+1, len(r.Contacts), c.Try)
 	if r.Approval != "" {
 		summary = "approval " + r.Approval + ", " + summary
 	}
@@ -292,12 +334,12 @@ func outcomeOfFailure(err error) notify.CallOutcome {
 // reportCall reports the outcome of a call. known: the ledger has it already.
 func (w *incidentWorkflow) reportCall(ctx workflow.Context, effect string, c *phoneCall, outcome notify.CallOutcome, known bool) {
 	c.over = true
-	c.round.Note(c.contact, notify.LastCall{Try: max(c.try, c.round.Tried[c.contact].Try), Outcome: outcome})
+	c.round.Note(c.Contact, notify.LastCall{Try: c.Try, Outcome: outcome, FromLedger: known})
 	if !known {
-		w.recordCallEnd(effect, c.contact, outcome)
+		w.recordCallEnd(effect, c.Contact, outcome)
 	}
 	if c.round.Approval == "" {
-		w.noteCalled(ctx, notify.CallResult{Round: c.round.Round, Try: c.try, Contact: c.contact, Outcome: outcome, Reason: c.reason})
+		w.noteCalled(ctx, notify.CallResult{Round: c.round.Round, Try: c.Try, Contact: c.Contact, Outcome: outcome, Reason: c.reason})
 	}
 }
 
@@ -386,6 +428,19 @@ func (w *incidentWorkflow) handleKeyPress(ctx workflow.Context, k notify.KeyPres
 		w.recordCallEnd(k.Effect, k.Contact, c.outcome())
 	case c.over:
 		w.reportCall(ctx, k.Effect, c, c.outcome(), false)
+	}
+}
+
+// hearMissed takes what contacts said to a run that was lost, before any round goes on.
+func (w *incidentWorkflow) hearMissed(ctx workflow.Context) {
+	for workflow.Await(ctx, func() bool { return len(w.state.Missed) > 0 }) == nil {
+		a := w.state.Missed[0]
+		if a.Key == notify.KeyReply {
+			w.handleTextReply(ctx, notify.TextReply{Effect: a.Effect, Contact: a.Contact})
+		} else {
+			w.handleKeyPress(ctx, notify.KeyPress{Effect: a.Effect, Contact: a.Contact, Digit: a.Key})
+		}
+		w.state.Missed = slices.DeleteFunc(w.state.Missed, func(x notify.Answer) bool { return x == a })
 	}
 }
 

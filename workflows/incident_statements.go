@@ -27,7 +27,8 @@ func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bo
 		ClientID: w.state.Incident.ClientID, Reference: w.state.Incident.Reference, Contact: said.contact, Key: said.key, Approval: said.approval,
 	}
 	if e := w.openApproval(said.approval); e != nil {
-		in.AskedBy = w.askedBy(e)
+		by := e.RequestedBy
+		in.AskedBy = &by
 		if said.key == notify.KeyAcknowledge {
 			in.Givers = e.Approval.Givers()
 		}
@@ -50,18 +51,7 @@ func (w *incidentWorkflow) isBacked(ctx workflow.Context, said statement) (ok bo
 		reason = "the contact said this before it was asked anew"
 	}
 	w.logIfRefused(ctx, w.emit(ctx, models.System(), &incident.CommandRejected{
-		Command: said.command(), Reason: reason, By: models.ContactActor(said.contact),
+		Command: incident.AnswerCommand(said.key, said.approval), Reason: reason, By: models.ContactActor(said.contact),
 	}))
 	return false, found
-}
-
-// command names what the statement would do, as the commands of users are named.
-func (s statement) command() string {
-	switch {
-	case s.key == notify.KeyDeny:
-		return (*incident.Deny)(nil).Name()
-	case s.approval != "" && s.key == notify.KeyAcknowledge:
-		return (*incident.Approve)(nil).Name()
-	}
-	return (*incident.Acknowledge)(nil).Name()
 }

@@ -140,10 +140,7 @@ func (s *story) world() {
 		told := slices.Concat(in.AlsoTold, s.reached())
 		p := s.directory.Plan(in.Severity, in.At, told...)
 		if in.Approval {
-			p.Calls = s.directory.Callable(in.Severity, in.At, told...)
-			if in.AskedBy != nil {
-				p.Calls = s.directory.CallableApprovers(s.madeBy(*in.AskedBy), in.Persons, in.Severity, in.At, told...)
-			}
+			p.Calls = s.directory.CallableApprovers(s.madeBy(*in.AskedBy), in.Persons, in.Severity, in.At, told...)
 		}
 		return p, nil
 	})

@@ -62,7 +62,7 @@ func (i Incident) NotificationsAfter(e Event) (all []notify.Notification) {
 		add(notify.Notification{Purpose: notify.PurposeReminder, Occurrence: d.Number})
 	case *ContainmentRuled:
 		p := i.Endpoint(d.Endpoint)
-		if p.Approval.Denied == nil && !p.IsPermitted() && p.Approval.IsAnswerable() {
+		if p.Approval.IsAnswerable() && p.Approval.Denied == nil && !p.IsPermitted() {
 			add(approval)
 		}
 	case *RiskExpired:
@@ -106,6 +106,7 @@ type Lost struct {
 	Policy    models.Policy
 	Events    []Event           // all of them, in order
 	Ledger    []notify.Delivery // all effects of the incident
+	Said      []notify.Answer   // by contacts, in the order it came
 	Directory notify.Directory
 }
 
@@ -155,19 +156,101 @@ func (l Lost) EndpointState(p Endpoint) EndpointState {
 	return s
 }
 
-// AwaitsAnswer reports whether what a contact said, by a key in a call or by a reply to a text, answers something that the
-// incident still asks. effect is the key of the call or text, and seq that of the last event that the store had then.
-func (i Incident) AwaitsAnswer(effect string, key notify.Key, contact uuid.UUID, seq int) bool {
-	if key == notify.KeyNextContact {
+// AnswerCommand names what an answer of a contact does, as the commands of users are named. approval is what it is about,
+// "" for the incident.
+func AnswerCommand(key notify.Key, approval string) string {
+	switch {
+	case key == notify.KeyDeny:
+		return (*Deny)(nil).Name()
+	case approval != "" && key == notify.KeyAcknowledge:
+		return (*Approve)(nil).Name()
+	}
+	return (*Acknowledge)(nil).Name()
+}
+
+// approvalIn returns the approval that an answer is about, "" when it is about the incident: so is the code of a text, and
+// that a contact heard which incident a call is about.
+func (i Incident) approvalIn(a notify.Answer) string {
+	if a.Key == notify.KeyReply || a.Key == notify.KeyHeard {
+		return ""
+	}
+	approval, _ := notify.ApprovalOf(a.Effect, i.Reference)
+	return approval
+}
+
+// AwaitsAnswer reports whether an answer is to something that the incident still asks.
+func (i Incident) AwaitsAnswer(a notify.Answer) bool {
+	if a.Key == notify.KeyNextContact {
 		return false
 	}
-	if approval, is := notify.ApprovalOf(effect, i.Reference); is && key != notify.KeyHeard {
+	if approval := i.approvalIn(a); approval != "" {
 		e := i.EndpointOfApproval(approval)
-		return e != nil && e.Approval.IsAnswerable() && !slices.Contains(e.Approval.Givers(), models.ContactActor(contact)) &&
-			(seq >= e.Approval.AskedSeq || notify.RoundOf(effect) >= e.Approval.Asked)
+		return e != nil && e.Approval.IsAnswerable() && !slices.Contains(e.Approval.Givers(), models.ContactActor(a.Contact)) &&
+			(a.Seq >= e.Approval.AskedSeq || notify.RoundOf(a.Effect) >= e.Approval.Asked)
 	}
-	isAbout := i.AlarmRevision > 0 && notify.RevisionOf(effect, i.Reference) >= i.AlarmRevision
-	return i.Acknowledged == nil && !i.IsOver() && (seq >= i.AlarmSeq || isAbout)
+	isAbout := i.AlarmRevision > 0 && notify.RevisionOf(a.Effect, i.Reference) >= i.AlarmRevision
+	return (i.Acknowledged == nil || i.Exercise.IsFireDrill()) && !i.IsOver() && (a.Seq >= i.AlarmSeq || isAbout)
+}
+
+// missed returns the answers that the incident still awaits: of each call the last one, and none that was taken or refused
+// since.
+func (l Lost) missed() (all []notify.Answer) {
+	for n, a := range l.Said {
+		isSaidAnew := a.Key != notify.KeyHeard && slices.ContainsFunc(l.Said[n+1:], func(b notify.Answer) bool {
+			return b.Effect == a.Effect && b.Contact == a.Contact && b.Key != notify.KeyHeard
+		})
+		by, command := models.ContactActor(a.Contact), AnswerCommand(a.Key, l.Incident.approvalIn(a))
+		isJudged := slices.ContainsFunc(l.Events, func(e Event) bool {
+			switch d := e.Data.(type) {
+			case *CommandRejected:
+				return d.By == by && d.Command == command && e.Seq > a.Seq
+			case *AcknowledgedBy:
+				return e.Actor == by && e.Seq > a.Seq && l.Incident.approvalIn(a) == ""
+			}
+			return false
+		})
+		if !isSaidAnew && !isJudged && l.Incident.AwaitsAnswer(a) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// rounds returns the rounds of calls that go on: the one about the incident, whose ended calls are known from the events,
+// those about open approvals, and what is left of others: a call under way that is to be hung up.
+func (l Lost) rounds(round *notify.CallRound) (all []*notify.CallRound) {
+	if round != nil {
+		all = append(all, round)
+	}
+	find := func(d notify.Delivery) *notify.CallRound {
+		approval, isAbout := notify.ApprovalOf(d.Key, l.Incident.Reference)
+		for _, r := range all {
+			if r.Approval == approval && r.Round == d.Occurrence {
+				return r
+			}
+		}
+		e := l.Incident.EndpointOfApproval(approval)
+		isOpen := e != nil && e.Approval.IsAnswerable() && e.Approval.Asked == d.Occurrence
+		if !isAbout || !isOpen && (d.State != notify.EffectAccepted || d.Outcome != "" || models.CallStatus(d.VendorState).IsFinal()) {
+			return nil
+		}
+		all = append(all, &notify.CallRound{Round: d.Occurrence, Revision: l.Incident.Revision, Approval: approval, Endpoint: d.Endpoint})
+		return all[len(all)-1]
+	}
+	for _, d := range l.Ledger {
+		if d.Kind != notify.EffectCall {
+			continue
+		}
+		r, try := find(d), notify.TryOf(d.Key)
+		switch {
+		case r == nil || try <= r.Tried[d.Contact].Try:
+		case d.Outcome != "" && r.Approval != "":
+			r.Note(d.Contact, notify.LastCall{Try: try, Outcome: notify.CallOutcome(d.Outcome), FromLedger: true})
+		case d.Outcome == "" && d.State == notify.EffectAccepted:
+			r.Call = &notify.Call{Contact: d.Contact, Try: try, ID: d.VendorID, Placed: d.AcceptedAt, Alive: d.AcceptedAt, Status: models.CallStatus(d.VendorState)}
+		}
+	}
+	return all
 }
 
 // CallableAbout returns who of some contacts is called about the open approval of an endpoint. Who has agreed is not
@@ -191,7 +274,8 @@ func (l Lost) State() State {
 		s.EndpointVersions[p.ID] = p.Version()
 	}
 	unsent := l.Unsent()
-	s.Notifications, s.FallbacksSent, s.PendingCalls, s.Rounds = unsent.Notifications, unsent.FallbacksSent, unsent.PendingCalls, unsent.Rounds
+	s.Notifications, s.FallbacksSent, s.PendingCalls = unsent.Notifications, unsent.FallbacksSent, unsent.PendingCalls
+	s.Rounds, s.Missed = unsent.Rounds, unsent.Missed
 	return s
 }
 
@@ -209,11 +293,11 @@ type Unsent struct {
 	FallbacksSent []string              `json:"fallbacks_sent,omitempty"`
 	PendingCalls  []notify.Recipient    `json:"pending_calls,omitempty"`
 	Rounds        []*notify.CallRound   `json:"rounds,omitempty"`
+	Missed        []notify.Answer       `json:"missed,omitempty"`
 }
 
 // Unsent returns the messages that were not handed over, the messages that got a fallback, the contacts who are to be
-// called because a message did not reach them, and the round of calls that goes on. Calls about approvals begin anew: the
-// ledger says of each call that was made already how it ended.
+// called because a message did not reach them, the rounds of calls that go on, and what contacts said that nobody heard.
 func (l Lost) Unsent() (unsent Unsent) {
 	var i Incident
 	known := map[string]notify.Notification{} // effect key -> the notification it is about
@@ -263,9 +347,7 @@ func (l Lost) Unsent() (unsent Unsent) {
 			failed = append(failed, e)
 		}
 	}
-	if round != nil {
-		unsent.Rounds = append(unsent.Rounds, round)
-	}
+	unsent.Rounds, unsent.Missed = l.rounds(round), l.missed()
 	for _, d := range l.Ledger {
 		settled[d.Key] = settled[d.Key] || d.State == notify.EffectCanceled
 	}

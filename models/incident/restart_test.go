@@ -209,7 +209,7 @@ func TestALostRunsApprovalAndActionAreGoneOnWith(t *testing.T) {
 	}
 	awaits := func(want bool, what, effect string, key notify.Key, contact, seq int) {
 		t.Helper()
-		if got := s.Incident.AwaitsAnswer(effect, key, modelstest.ContactID(contact), seq); got != want {
+		if got := s.Incident.AwaitsAnswer(notify.Answer{Effect: effect, Key: key, Contact: modelstest.ContactID(contact), Seq: seq}); got != want {
 			t.Errorf("%s: awaited %t", what, got)
 		}
 	}
@@ -218,6 +218,8 @@ func TestALostRunsApprovalAndActionAreGoneOnWith(t *testing.T) {
 	awaits(true, "a denial", call("a1", 1, 2), notify.KeyDeny, 2, now)
 	awaits(true, "in a call that was quicker than the store", call("a1", 1, 2), notify.KeyDeny, 2, 1)
 	awaits(true, "who heard of it", call("a1", 1, 2), notify.KeyHeard, 2, now)
+	text := notify.MessageEffect(s.Incident.Reference, s.Incident.ClientID, asked.AddressedTo(notify.Recipient{Contact: modelstest.ContactID(2), Channel: sms}))
+	awaits(true, "the code of a text about it", text.Key, notify.KeyReply, 2, now)
 	awaits(false, "about another approval", call("a2", 1, 2), notify.KeyAcknowledge, 2, now)
 	awaits(false, "before it was asked", call("a1", 0, 2), notify.KeyAcknowledge, 2, 1)
 	awaits(false, "the next contact", call("a1", 1, 2), notify.KeyNextContact, 2, now)
@@ -256,7 +258,7 @@ func TestAnAcknowledgementOfSomethingLessSevereIsNotAwaited(t *testing.T) {
 		return notify.CallEffect(s.Incident.Reference, s.Incident.ClientID, revision, 1, 1, modelstest.ContactID(1)).Key
 	}
 	awaits := func(revision, seq int) bool {
-		return s.Incident.AwaitsAnswer(call(revision), notify.KeyAcknowledge, modelstest.ContactID(1), seq)
+		return s.Incident.AwaitsAnswer(notify.Answer{Effect: call(revision), Key: notify.KeyAcknowledge, Contact: modelstest.ContactID(1), Seq: seq})
 	}
 	said := s.Incident.Seq
 	if !awaits(1, said) {

@@ -22,6 +22,10 @@ type State struct {
 	Unrecorded       []Event               `json:"unrecorded,omitempty"`        // applied, and not known to be in the store
 	UnrecordedBy     []CommandResult       `json:"unrecorded_by,omitempty"`     // the commands that made some of them
 	UnrecordedCalls  []notify.CallEnd      `json:"unrecorded_calls,omitempty"`  // ends of calls that the ledger is not known to have
+	// UnrecordedMessages are the messages to everyone that follow from unrecorded events, by their Seq. They were found when
+	// each event was applied: the incident has changed since.
+	UnrecordedMessages map[int][]notify.Notification `json:"unrecorded_messages,omitempty"`
+	Missed             []notify.Answer               `json:"missed,omitempty"` // what contacts said to a run that was lost
 }
 
 // Look is a look at a released device before its incident is closed.

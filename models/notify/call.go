@@ -35,20 +35,6 @@ const (
 // IsBusy reports whether the line was in use, by us or by others.
 func (o CallOutcome) IsBusy() bool { return o == OutcomeBusy || o == OutcomeEngaged }
 
-// Key returns the key that ended a call this way, "" when none did.
-func (o CallOutcome) Key() Key {
-	switch o {
-	case OutcomeAcknowledged:
-		return KeyAcknowledge
-	case OutcomeDenied:
-		return KeyDeny
-	case OutcomePassedOn:
-		return KeyNextContact
-	default:
-		return ""
-	}
-}
-
 // OutcomeOfStatus translates the final status of a call that no key ended.
 func OutcomeOfStatus(s models.CallStatus) CallOutcome {
 	switch s {
@@ -121,23 +107,35 @@ type CallRound struct {
 	Contacts []uuid.UUID            `json:"contacts"`           // in calling order; nil: yet to be planned
 	Pass     int                    `json:"pass,omitempty"`
 	Tried    map[uuid.UUID]LastCall `json:"tried,omitempty"` // contact -> the last call to them
+	By       *uuid.UUID             `json:"by,omitempty"`    // the first contact who acknowledged in it
 	Call     *Call                  `json:"call,omitempty"`  // under way
 }
 
 // LastCall says how the last call of a round to a contact ended.
 type LastCall struct {
-	Try     int         `json:"try"` // counts the calls to the contact
-	Outcome CallOutcome `json:"outcome"`
+	Try        int         `json:"try"` // counts the calls to the contact
+	Outcome    CallOutcome `json:"outcome"`
+	FromLedger bool        `json:"from_ledger,omitempty"` // it was made by a run that was lost
 }
 
 // Call is a call under way.
 type Call struct {
+	Contact  uuid.UUID         `json:"contact"`
+	Try      int               `json:"try"`               // counts the calls to the contact
 	ID       string            `json:"id"`                // the carrier's, "" as long as it is not known
 	Placed   time.Time         `json:"placed,omitzero"`   // when the carrier took it
 	Alive    time.Time         `json:"alive,omitzero"`    // the last sign of life
 	Status   models.CallStatus `json:"status,omitempty"`  // the carrier's last word
 	Sequence int               `json:"sequence,omitzero"` // of that word
 	Machine  bool              `json:"machine,omitzero"`  // a machine picked up
+}
+
+// Answer is what a contact said: the key pressed in a call, or a reply to a text.
+type Answer struct {
+	Effect  string    `json:"effect"` // key of the call or text
+	Key     Key       `json:"key"`
+	Contact uuid.UUID `json:"contact"`
+	Seq     int       `json:"seq"` // of the last event that the store had then
 }
 
 // CallEnd is our own word on the end of a call, for the ledger.
@@ -164,12 +162,17 @@ func (r *CallRound) InTurn(p models.Policy) (contact uuid.UUID, ok bool) {
 	return uuid.Nil, false
 }
 
-// Note keeps how a call to a contact ended.
+// Note keeps how a call to a contact ended, and of several calls the last.
 func (r *CallRound) Note(contact uuid.UUID, last LastCall) {
 	if r.Tried == nil {
 		r.Tried = map[uuid.UUID]LastCall{}
 	}
-	r.Tried[contact] = last
+	if last.Try >= r.Tried[contact].Try {
+		r.Tried[contact] = last
+	}
+	if last.Outcome == OutcomeAcknowledged && r.By == nil {
+		r.By = &contact
+	}
 }
 
 // Effect returns the effect of calling a contact.
@@ -183,10 +186,8 @@ func (r *CallRound) Effect(of models.Reference, client uuid.UUID, try int, conta
 // Result returns the report of a round that is over.
 func (r *CallRound) Result() CallRoundResult {
 	result := CallRoundResult{Round: r.Round, Tried: len(r.Tried)}
-	for _, c := range r.Contacts {
-		if !result.Acknowledged && r.Tried[c].Outcome == OutcomeAcknowledged {
-			result.Acknowledged, result.Contact = true, c
-		}
+	if r.By != nil {
+		result.Acknowledged, result.Contact = true, *r.By
 	}
 	return result
 }

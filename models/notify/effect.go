@@ -122,6 +122,14 @@ func RoundOf(key string) int {
 	return n
 }
 
+// TryOf returns which call to the contact in its round a key in the ledger is about, 0 when it is about none.
+func TryOf(key string) int {
+	_, call, _ := strings.Cut(key, "/"+string(models.ChannelVoice)+"/")
+	_, try, _ := strings.Cut(call, ".")
+	n, _ := strconv.Atoi(try)
+	return n
+}
+
 // IsCallTo reports whether a key in the ledger is that of a call to a contact.
 func IsCallTo(key string, contact uuid.UUID) bool {
 	return strings.Contains(key, fmt.Sprintf("/%s/voice/", contact))

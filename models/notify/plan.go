@@ -119,14 +119,6 @@ func (p Plan) Without(waiting []Notification) Plan {
 	return p
 }
 
-// Callable returns the contacts who can be called at a moment for an approval in an incident of a severity, of which
-// some contacts were told, in calling order. Their number must be verified, because a device is isolated on their key
-// press.
-func (d Directory) Callable(s models.Severity, at time.Time, told ...uuid.UUID) []Recipient {
-	toTell, _ := d.audience(s, told)
-	return d.callableOf(s, at, toTell)
-}
-
 func (d Directory) callableOf(s models.Severity, at time.Time, toCall func(models.Contact) bool) []Recipient {
 	called := map[string]bool{}
 	calls := []Recipient{}
