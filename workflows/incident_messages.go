@@ -130,6 +130,9 @@ func (w *incidentWorkflow) planMessages(ctx workflow.Context, events int) (due d
 	alone = alone || w.state.Incident.OpenTask(incident.TaskVendorDown, string(models.ChannelEmail)) != nil ||
 		w.state.Incident.OpenTask(incident.TaskConfig, string(models.ChannelEmail)) != nil
 	for _, n := range all {
+		if w.state.Incident.HasOutdated(n) {
+			continue
+		}
 		each, err := w.addressees(ctx, n)
 		if err != nil || w.recording.rebases != rebases {
 			return due, err

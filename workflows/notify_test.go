@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/mock"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/watchfire-mdr/watchfire/activities"
@@ -87,6 +88,94 @@ func TestWhatNoMailerTookIsDeliveredOneByOne(t *testing.T) {
 	s.mailFails = func() error {
 		if failures++; failures <= 2 {
 			return errors.New("the mailer does not answer")
+		}
+		return nil
+	}
+	s.expedites()
+	s.closes(8 * time.Hour)
+	i := s.run(models.SeverityMedium)
+	if s.mailsFor(notify.PurposePublished) != 2 || len(i.Tasks) != 0 {
+		t.Errorf("%d mails, tasks %+v", s.mailsFor(notify.PurposePublished), i.Tasks)
+	}
+}
+
+// A report waits for the morning, and another one that goes out at night replaces it, while the store is slow.
+func TestAnOldMailDoesNotFollowTheNewerOne(t *testing.T) {
+	s := newStory(t)
+	s.env.SetStartTime(time.Date(2026, 3, 2, 18, 0, 0, 0, time.UTC))
+	s.directory.Contacts[1].Hours = models.OfficeHours()
+	s.recordFails = func(activities.RecordInput) error {
+		if s.since() < time.Hour+15*time.Second {
+			return errors.New("the store is slow")
+		}
+		return nil
+	}
+	critical := models.SeverityCritical
+	s.expedites()
+	s.after(time.Hour+5*time.Second, models.RoleAnalyst, &incident.Assess{Severity: &critical})
+	s.after(time.Hour+6*time.Second, models.RoleAnalyst, &incident.Revise{Change: "worse", Material: true})
+	s.answers = s.presses("1")
+	s.closes(60 * time.Hour)
+	s.run(models.SeverityMedium)
+	for _, m := range s.mails {
+		if m.Contact == ciso && m.Purpose == notify.PurposePublished {
+			t.Errorf("the first report went to the second contact at %s", m.at)
+		}
+	}
+	if n := s.mailsFor(notify.PurposeRevised); n != 2 {
+		t.Errorf("%d mails about the second report", n)
+	}
+}
+
+// Events are carried into the next run, and what follows from them was found when they happened.
+func TestMessagesFollowFromTheIncidentAsItWas(t *testing.T) {
+	s := newStory(t)
+	s.askedOn()
+	s.recordFails = func(in activities.RecordInput) error {
+		if slices.ContainsFunc(in.Events, func(e incident.Event) bool { return e.Type == "containment_ruled" }) {
+			return errors.New("the store is slow")
+		}
+		return nil
+	}
+	s.longFrom(2*time.Minute+5*time.Second, models.RoleResponder, &incident.Release{Endpoint: "e1", Reason: "a mistake"})
+	s.detachesAt(3*time.Minute, 1)
+	s.run(models.SeverityMedium)
+	carried := nextRun(t, s)
+	if len(carried.Unrecorded) < 2 || carried.Unrecorded[0].Type != "containment_ruled" {
+		t.Fatalf("unrecorded are %+v", carried.Unrecorded)
+	}
+	next := s.goesOn()
+	next.leavesAt(2 * time.Hour)
+	next.env.OnSignalExternalWorkflow(mock.Anything, ref.EndpointWorkflowID("e1"), "", mock.Anything, mock.Anything).Return(nil) // it runs
+	next.runFrom(carried)
+	if next.count("release_requested") != 1 || next.mailsFor(notify.PurposeApproval) != 0 {
+		t.Errorf("%d mails about an approval that nobody needs", next.mailsFor(notify.PurposeApproval))
+	}
+}
+
+// A mailer hangs while the client is to approve: the phone does not wait for it.
+func TestCallsAboutAnApprovalDoNotWaitForTheMailer(t *testing.T) {
+	s := newStory(t)
+	s.notifying.After(20 * time.Second)
+	s.answers = s.presses("1")
+	s.askedOn()
+	var called []time.Duration
+	s.placeFails = func(notify.Effect) error { called = append(called, s.since()); return nil }
+	s.containedBy(time.Hour)
+	s.run(models.SeverityMedium)
+	if len(called) == 0 || called[0] > 2*time.Minute+5*time.Second {
+		t.Errorf("called at %v", called)
+	}
+}
+
+// A mailer asks for a moment, and the incident shows no outage.
+func TestAShortPauseOfTheMailerIsNoOutage(t *testing.T) {
+	s := newStory(t)
+	tries := 0
+	s.mailFails = func() error {
+		if tries++; tries <= 2 {
+			return temporal.NewApplicationErrorWithOptions("sendgrid: send mail: throttled (HTTP 429)", string(models.Throttled),
+				temporal.ApplicationErrorOptions{NextRetryDelay: 2 * time.Second})
 		}
 		return nil
 	}

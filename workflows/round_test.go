@@ -167,6 +167,121 @@ func TestTheCallsAboutAnApprovalGoOnInTheNextRun(t *testing.T) {
 	}
 }
 
+// longFrom lets the history be too long from the moment at which a command's row is looked up: the run ends with what the
+// command changes.
+func (s *story) longFrom(d time.Duration, role models.Role, c incident.Command) {
+	s.env.RegisterDelayedCallback(func() {
+		s.saidAt = func() int { s.env.SetContinueAsNewSuggested(true); return s.seq() }
+		s.give(s.request(role, c), c.Name(), nil)
+	}, d)
+}
+
+// The run could end in the task that takes an acknowledgement, before the round's turn.
+func TestAPhoneIsHungUpThoughTheRunEndsWithTheAcknowledgement(t *testing.T) {
+	s := newStory(t)
+	s.expedites()
+	s.longFrom(time.Hour+20*time.Second, models.RoleResponder, &incident.Acknowledge{})
+	s.run(models.SeverityCritical)
+	next := s.goesOn()
+	next.closes(8 * time.Hour)
+	next.runFrom(nextRun(t, s))
+	if hungUp := slices.Concat(s.hungUp, next.hungUp); !slices.Equal(hungUp, []string{"CA" + s.calls[0].Key}) {
+		t.Errorf("hung up %v", hungUp)
+	}
+	if got, want := next.outcomes(), []string{"1 canceled in round 1"}; !slices.Equal(got, want) || len(next.calls) != 1 {
+		t.Errorf("the calls ended as %v, want %v", got, want)
+	}
+}
+
+func TestAPhoneIsHungUpThoughTheRunEndsWithTheApproval(t *testing.T) {
+	s := newStory(t)
+	s.askedOn()
+	s.longFrom(2*time.Minute+10*time.Second, models.RoleAdmin, &incident.Approve{Approval: "a1"})
+	s.detachesAt(3*time.Minute, 1)
+	s.run(models.SeverityMedium)
+	next := s.goesOn()
+	next.leavesAt(2 * time.Hour)
+	next.env.OnSignalExternalWorkflow(mock.Anything, ref.EndpointWorkflowID("e1"), "", mock.Anything, mock.Anything).Return(nil) // it runs
+	next.runFrom(nextRun(t, s))
+	if hungUp := slices.Concat(s.hungUp, next.hungUp); !slices.Equal(hungUp, []string{"CA" + s.calls[0].Key}) {
+		t.Errorf("hung up %v", hungUp)
+	}
+	if left := nextRun(t, next).Rounds; len(left) != 0 {
+		t.Errorf("the round goes on: %+v", left)
+	}
+}
+
+// The contact presses 1 while the carrier, which reported nothing, is asked about the call; then the run could end.
+func TestAKeyIsNotLostWhileTheCarrierIsAsked(t *testing.T) {
+	s := newStory(t)
+	s.expedites()
+	s.callStands = func(string) models.CallStatus { return models.CallInProgress }
+	s.asking.After(10 * time.Second)
+	s.env.RegisterDelayedCallback(func() { s.presses("1")(s.calls[0]) }, time.Hour+43*time.Second)
+	s.env.RegisterDelayedCallback(func() { s.env.SetContinueAsNewSuggested(true) }, time.Hour+44*time.Second)
+	s.run(models.SeverityCritical)
+	next := s.goesOn()
+	next.callStands = func(string) models.CallStatus { return models.CallCompleted }
+	next.closes(8 * time.Hour)
+	next.runFrom(nextRun(t, s))
+	if got, want := next.outcomes(), []string{"1 acknowledged in round 1"}; !slices.Equal(got, want) {
+		t.Errorf("the calls ended as %v, want %v", got, want)
+	}
+}
+
+// An incident is begun from the database, and the last run did not hear what the contacts said.
+func TestWhatContactsSaidToALostRunIsHeardBeforeAnybodyIsCalled(t *testing.T) {
+	s := newStory(t)
+	s.authority = rules(authority.DecideAskThenAuto)
+	s.answers = func(e notify.Effect) {
+		if e.Contact == first {
+			s.hears(models.CallNoAnswer)(e)
+		}
+	}
+	s.after(time.Minute, models.RoleAnalyst, &incident.Expedite{})
+	s.after(2*time.Minute, models.RoleAnalyst, isolate)
+	s.leavesAt(2*time.Minute + 20*time.Second) // both were called, and the second pressed 9
+	s.detachesAt(3*time.Minute, 1)
+	s.run(models.SeverityMedium)
+	if len(s.called()) != 2 {
+		t.Fatalf("called %v", s.called())
+	}
+	next := s.goesOn()
+	next.callStands = func(string) models.CallStatus { return models.CallCompleted } // the carrier knows of no key
+	state := s.lost()
+	state.Missed = []notify.Answer{{Effect: s.calls[1].Key, Key: notify.KeyDeny, Contact: ciso, Seq: s.seq()}}
+	next.env.OnSignalExternalWorkflow(mock.Anything, ref.EndpointWorkflowID("e1"), "", mock.Anything, mock.Anything).Return(nil) // it runs
+	next.leavesAt(time.Hour)
+	next.runFrom(state)
+	if next.count("approval_denied") != 1 || next.count("approval_expired") != 0 || len(next.called()) != 2 {
+		t.Errorf("denied %d times, expired %d times, called %v", next.count("approval_denied"), next.count("approval_expired"), next.called())
+	}
+}
+
+// A fire drill is lost while it calls everybody.
+func TestALostFireDrillCallsEverybody(t *testing.T) {
+	s := newStory(t)
+	s.leavesAt(20 * time.Second)
+	start := s.opening(models.SeverityCritical)
+	start.Incident.Exercise = models.ExerciseFireDrill
+	s.after(time.Second, models.RoleAnalyst, &incident.Expedite{})
+	s.runFrom(start)
+	if len(s.calls) != 1 {
+		t.Fatalf("%d calls before the run was lost", len(s.calls))
+	}
+	next := s.goesOn()
+	next.callStands = func(string) models.CallStatus { return models.CallNoAnswer }
+	next.answers = next.presses("1")
+	next.runFrom(s.lost())
+	var who []uuid.UUID
+	for _, e := range next.calls {
+		who = append(who, e.Contact)
+	}
+	if !slices.Equal(who, []uuid.UUID{first, ciso}) || next.count("acknowledged") != 1 {
+		t.Errorf("called %v, %d acknowledgements", who, next.count("acknowledged"))
+	}
+}
+
 // Many are asked about many devices. What is carried stays small, and the ledger knows the rest.
 func TestTheCarriedRoundsAreBounded(t *testing.T) {
 	s := newStory(t)

@@ -64,6 +64,7 @@ type story struct {
 	opened   incident.Incident // before the first event
 
 	notifying     *testsuite.MockCallWrapper         // what hands mails over with their events
+	asking        *testsuite.MockCallWrapper         // what asks the carrier about a call
 	recorded      func()                             // after events were recorded
 	recordFails   func(activities.RecordInput) error // the store's answer to a batch
 	mailFails     func() error

@@ -276,7 +276,7 @@ func (s *story) world() {
 	}
 	s.env.OnActivity(phone.PlaceFirstCall, mock.Anything, mock.Anything).Return(place)
 	s.env.OnActivity(phone.PlaceCall, mock.Anything, mock.Anything).Return(place)
-	s.env.OnActivity(phone.ReadCallStatus, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) (models.CallStatus, error) {
+	s.asking = s.env.OnActivity(phone.ReadCallStatus, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CallRef) (models.CallStatus, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.callStands != nil {
