@@ -101,7 +101,7 @@ func (r *Records) FindDecision(ctx context.Context, in DecisionInput) (found Dec
 type SenderInput struct {
 	ClientID uuid.UUID
 	UserID   uuid.UUID
-	Role     models.Role `json:",omitempty"` // that they sent it in; "" from before it was told
+	Role     models.Role `json:",omitempty"` // that they sent it in
 }
 
 // MayNotAct reports whether a user of the SOC is known to have lost the right to act for a client since they sent a

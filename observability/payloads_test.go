@@ -80,7 +80,7 @@ func TestAPayloadOpensInItsWorkflowOnly(t *testing.T) {
 		{"its workflow", sealed, workflow(acme), p, true},
 		{"an activity of its workflow", sealed, activity, p, false},
 		{"another workflow", sealed, workflow(other), p, false},
-		{"its call round", sealed, workflow(acme + "/call/1"), p, false},
+		{"its endpoint", sealed, workflow(acme + "/endpoint/e1"), p, false},
 		{"another namespace", sealed, converter.WorkflowSerializationContext{Namespace: "test", WorkflowID: acme}, p, false},
 		{"another workflow, whose name was written on it", moved, workflow(other), p, false},
 		{"another provider", sealed, workflow(acme), payloads(t, observability.SealedPayloads), false},
@@ -142,7 +142,7 @@ func TestClientsHaveKeysOfTheirOwn(t *testing.T) {
 	}
 	p := observability.NewPayloads(keys, observability.SealedPayloads)
 	for id, owner := range map[string]string{
-		acme: "client/1042", acme + "/call/1": "client/1042", "edr/1043/check": "client/1043", "contact/1042/0c0ffee0/sms": "client/1042", "contact-notice/1043/0c0ffee0": "client/1043", "canary/1042": "provider",
+		acme: "client/1042", acme + "/endpoint/e1": "client/1042", "edr/1043/check": "client/1043", "contact/1042/0c0ffee0/sms": "client/1042", "contact-notice/1043/0c0ffee0": "client/1043", "canary/1042": "provider",
 		"incident/1042": "provider", "": "provider",
 	} {
 		sealed := seal(t, p, workflow(id), "x")

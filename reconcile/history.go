@@ -36,7 +36,7 @@ type runRecord struct {
 	taken     []recorded     // batches that the database took
 	refused   bool           // the database refused the last batch for good
 	discarded bool           // the operator discarded what the run recorded
-	acted     bool           // the run was one of ours: it did something
+	acted     bool           // the run was one of ours: it did something, or a worker of ours took it from a state of this incident
 	left      []leftCommand  // for the run, in the order they came
 }
 
@@ -61,6 +61,7 @@ func (r runRecord) seq() int {
 // its input was none of ours, says nothing.
 func readRun(ctx context.Context, h Histories, id, run string) (out runRecord, err error) {
 	asked := map[int64]recorded{}
+	worked := false
 	var unreadable error
 	isOthers := false // it is somebody else's workflow
 	for it := h.GetWorkflowHistory(ctx, id, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); it.HasNext(); {
@@ -80,6 +81,8 @@ func readRun(ctx context.Context, h Histories, id, run string) (out runRecord, e
 			if unreadable = converter.GetDefaultDataConverter().FromPayloads(started.GetInput(), &out.state); unreadable != nil {
 				out.state = incident.State{}
 			}
+		case enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+			worked = true
 		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
 			if c, is := commandIn(e); is {
 				out.left = append(out.left, c)
@@ -112,6 +115,7 @@ func readRun(ctx context.Context, h Histories, id, run string) (out runRecord, e
 	if unreadable != nil && out.acted {
 		return out, fmt.Errorf("read the input in the history of %s: %w", id, unreadable)
 	}
+	out.acted = out.acted || worked && out.state.Policy.Rounds > 0 && out.state.Incident.Reference.WorkflowID() == id
 	return out, nil
 }
 
@@ -169,6 +173,9 @@ func commandsLeft(ctx context.Context, h Histories, r models.Reference, latest s
 			return all, nil
 		case err != nil:
 			return nil, err
+		}
+		if run.discarded { // and what was left for it, too
+			break
 		}
 		if all = append(run.left, all...); run.acted {
 			break

@@ -147,9 +147,21 @@ func TestWhatLostRunsLeftIsFoundThoughTheNextOneIsAtWork(t *testing.T) {
 			},
 		}
 	}
+	state, err := converter.GetDefaultDataConverter().ToPayloads(incident.State{Incident: incident.Incident{Reference: "SI-1042-0007"}, Policy: models.DefaultPolicy()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle := []*historypb.HistoryEvent{ // in the SOC's turn it does nothing by itself
+		{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, Attributes: &historypb.HistoryEvent_WorkflowExecutionStartedEventAttributes{
+			WorkflowExecutionStartedEventAttributes: &historypb.WorkflowExecutionStartedEventAttributes{
+				WorkflowType: &commonpb.WorkflowType{Name: models.IncidentWorkflow}, Input: state,
+			},
+		}},
+		{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED},
+	}
 	all := runs{
 		{"ours of long ago", []*historypb.HistoryEvent{acted, left("judged")}},
-		{"ours", []*historypb.HistoryEvent{acted, left("first")}},
+		{"ours", append(idle, left("first"))},
 		{"an impostor", []*historypb.HistoryEvent{left("second")}},
 		{"the next one", []*historypb.HistoryEvent{acted}},
 	}

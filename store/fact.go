@@ -52,7 +52,10 @@ func (s *Store) KeptFacts(ctx context.Context) ([]KeptFact, error) {
 		return problem("list kept facts", db.Where("told_at is null").Order("missed_at nulls first, kept_at").Limit(factsAtOnce).Find(&rows).Error)
 	})
 	return each(rows, func(r factRow) KeptFact {
-		f := KeptFact{ID: r.ID, Name: r.Name, Arg: r.Arg.V, Workflow: r.Workflows.V[len(r.Workflows.V)-1]}
+		f := KeptFact{ID: r.ID, Name: r.Name, Arg: r.Arg.V}
+		if n := len(r.Workflows.V); n > 0 {
+			f.Workflow = r.Workflows.V[n-1]
+		}
 		if r.MissedAt != nil {
 			f.Missed = now.Sub(*r.MissedAt)
 		}

@@ -159,8 +159,8 @@ func (h *Hooks) status(c *gin.Context) {
 	c.Status(http.StatusNoContent)
 }
 
-// isAcknowledged reports whether the contact acknowledged the incident in a call, of which the incident was told then. A
-// key about an approval may be refused, and the end of the call matters all the same.
+// isAcknowledged reports whether the contact acknowledged the incident in a call. The incident was told then, or asks the
+// carrier about the call by itself. A key about an approval may be refused, and the end of the call matters all the same.
 func isAcknowledged(tx *store.Tx, row store.LedgerRow) (bool, error) {
 	if row.Purpose == notify.PurposeApproval || row.Incident == "" {
 		return false, nil

@@ -246,7 +246,7 @@ func (l Lost) rounds(round *notify.CallRound) (all []*notify.CallRound) {
 		case r == nil || try <= r.Tried[d.Contact].Try:
 		case d.Outcome != "" && r.Approval != "":
 			r.Note(d.Contact, notify.LastCall{Try: try, Outcome: notify.CallOutcome(d.Outcome), FromLedger: true})
-		case d.Outcome == "" && d.State == notify.EffectAccepted:
+		case d.Outcome == "" && d.State == notify.EffectAccepted && (r.Call == nil || !models.CallStatus(d.VendorState).IsFinal()):
 			r.Call = &notify.Call{Contact: d.Contact, Try: try, ID: d.VendorID, Placed: d.AcceptedAt, Alive: d.AcceptedAt, Status: models.CallStatus(d.VendorState)}
 		}
 	}

@@ -190,6 +190,77 @@ func TestALostRunsCallsAreMadeByTheNext(t *testing.T) {
 	}
 }
 
+// The ledger has calls whose ends the lost run did not come to report.
+func TestALostRunsCallsUnderWayAreSeenThrough(t *testing.T) {
+	s := newLostStory(t, models.SeverityCritical)
+	s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2), &incident.CallRoundStarted{Round: 1},
+		&incident.ContactCalled{CallResult: notify.CallResult{Round: 1, Try: 1, Contact: modelstest.ContactID(1), Outcome: notify.OutcomeBusy}})
+	s.by(ask(models.RoleAnalyst).Actor, &incident.IsolationRequested{Endpoint: "e1", Hostname: "ws-1", Reason: "r"})
+	s.system(&incident.EndpointObserved{Endpoint: "e1", Generation: 1, AgentID: "agent", DeviceName: "ws-1", State: models.HostNormal}, &incident.ContainmentRuled{
+		Endpoint: "e1", Generation: 1, Approval: "a1", AgentID: "agent", Asset: authority.Asset{Hostname: "ws-1", DeviceName: "ws-1"},
+		Ruling: authority.Ruling{Decision: authority.DecideAsk, Persons: 1}, ApproveFor: models.Duration(time.Hour), Lease: models.Duration(time.Hour),
+	})
+	row := func(e notify.Effect, outcome notify.CallOutcome, status models.CallStatus) notify.Delivery {
+		return notify.Delivery{Key: e.Key, Kind: e.Kind, Purpose: e.Purpose, Contact: e.Contact, Endpoint: e.Endpoint, Occurrence: e.Occurrence,
+			State: notify.EffectAccepted, VendorID: "CA-" + e.Key, VendorState: string(status), Outcome: string(outcome), AcceptedAt: s.at}
+	}
+	ref, client := s.Incident.Reference, s.Incident.ClientID
+	call := func(round, try, contact int) notify.Effect {
+		return notify.CallEffect(ref, client, 1, round, try, modelstest.ContactID(contact))
+	}
+	about := func(approval string, round, try, contact int) notify.Effect {
+		return notify.ApprovalCallEffect(ref, client, approval, "e1", round, try, modelstest.ContactID(contact))
+	}
+	rings, asks, old := call(1, 2, 1), about("a1", 1, 2, 2), about("a0", 1, 1, 1)
+	s.Ledger = []notify.Delivery{
+		row(call(1, 1, 1), notify.OutcomeBusy, models.CallBusy), row(rings, "", models.CallInProgress),
+		row(about("a1", 1, 1, 1), notify.OutcomeVoicemail, models.CallCompleted), row(about("a1", 1, 1, 2), notify.OutcomeBusy, models.CallBusy), row(asks, "", ""),
+		row(old, "", models.CallInProgress), row(about("a0", 1, 1, 2), "", models.CallCompleted), // nobody needs it any more: what rings is hung up
+	}
+	underWay := func(e notify.Effect, contact, try int, status models.CallStatus) *notify.Call {
+		return &notify.Call{Contact: modelstest.ContactID(contact), Try: try, ID: "CA-" + e.Key, Placed: s.at, Alive: s.at, Status: status}
+	}
+	want := []*notify.CallRound{
+		{Round: 1, Revision: 1, Call: underWay(rings, 1, 2, models.CallInProgress), Tried: map[uuid.UUID]notify.LastCall{modelstest.ContactID(1): {Try: 1, Outcome: notify.OutcomeBusy}}},
+		{Round: 1, Revision: 1, Approval: "a1", Endpoint: "e1", Call: underWay(asks, 2, 2, ""), Tried: map[uuid.UUID]notify.LastCall{
+			modelstest.ContactID(1): {Try: 1, Outcome: notify.OutcomeVoicemail, FromLedger: true}, modelstest.ContactID(2): {Try: 1, Outcome: notify.OutcomeBusy, FromLedger: true},
+		}},
+		{Round: 1, Revision: 1, Approval: "a0", Endpoint: "e1", Call: underWay(old, 1, 1, models.CallInProgress)},
+	}
+	if got := s.State().Rounds; !reflect.DeepEqual(got, want) {
+		t.Errorf("the rounds that go on are %s, want %s", modelstest.Snapshot(t, got), modelstest.Snapshot(t, want))
+	}
+}
+
+// Of what a contact said only the last word in a call counts, and nothing that was taken or refused since.
+func TestALostRunsContactsAreHeard(t *testing.T) {
+	s := newLostStory(t, models.SeverityCritical)
+	ref, client := s.Incident.Reference, s.Incident.ClientID
+	said := func(contact, round int, key notify.Key) notify.Answer {
+		e := notify.CallEffect(ref, client, 1, round, 1, modelstest.ContactID(contact))
+		return notify.Answer{Effect: e.Key, Key: key, Contact: modelstest.ContactID(contact), Seq: s.Incident.Seq}
+	}
+	heard := func(what string, want ...notify.Answer) {
+		t.Helper()
+		if got := s.State().Missed; !slices.Equal(got, want) {
+			t.Errorf("%s: heard is %+v, want %+v", what, got, want)
+		}
+	}
+	heard("nothing said")
+	one := said(1, 1, notify.KeyAcknowledge)
+	s.Said = []notify.Answer{one, said(2, 1, notify.KeyAcknowledge), said(2, 1, notify.KeyNextContact)}
+	heard("one acknowledges, and another one changes their mind", one)
+	s.system(&incident.CommandRejected{Command: "approve", Reason: "r", By: models.ContactActor(modelstest.ContactID(1))})
+	heard("something else was refused since", one)
+	s.system(&incident.CommandRejected{Command: "acknowledge", Reason: "r", By: models.ContactActor(modelstest.ContactID(1))})
+	heard("it was refused since")
+	again := said(1, 2, notify.KeyAcknowledge)
+	s.Said = append(s.Said, again)
+	heard("and said again", again)
+	s.by(models.ContactActor(modelstest.ContactID(1)), &incident.AcknowledgedBy{Channel: "voice", How: "key press 1"})
+	heard("and taken")
+}
+
 func TestALostRunsApprovalAndActionAreGoneOnWith(t *testing.T) {
 	s := newLostStory(t, models.SeverityHigh)
 	s.system(s.messaged(publishedFirst, 1), s.messaged(publishedFirst, 2))

@@ -137,7 +137,7 @@ func (s *scene) wipe(ids ...string) {
 	}
 }
 
-// The round of calls goes on while its incident's workflow is gone. What it reports in vain is told again.
+// Its round of calls goes on with it.
 func TestATerminatedCriticalIncidentIsStartedAgain(t *testing.T) {
 	s := newScene(t, 0)
 	s.setPhonePersonas("no_answer", "acknowledges")
