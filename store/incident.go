@@ -471,8 +471,8 @@ func (tx *Tx) Lost(r models.Reference) (l incident.Lost, err error) {
 	if err != nil {
 		return l, err
 	}
-	l.Said = each(said, func(s Statement) notify.Answer {
-		return notify.Answer{Effect: s.Effect, Key: s.Key, Contact: s.Contact, Seq: s.Seq}
+	l.Said = each(said, func(s Statement) notify.Statement {
+		return notify.Statement{Effect: s.Effect, Key: s.Key, Contact: s.Contact, Seq: s.Seq}
 	})
 	for at := (Cursor{}); ; {
 		effects, err := tx.Deliveries(r, at, lostPage)

@@ -440,7 +440,7 @@ func (w *incidentWorkflow) hearMissed(ctx workflow.Context) {
 		} else {
 			w.handleKeyPress(ctx, notify.KeyPress{Effect: a.Effect, Contact: a.Contact, Digit: a.Key})
 		}
-		w.state.Missed = slices.DeleteFunc(w.state.Missed, func(x notify.Answer) bool { return x == a })
+		w.state.Missed = slices.DeleteFunc(w.state.Missed, func(x notify.Statement) bool { return x == a })
 	}
 }
 

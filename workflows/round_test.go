@@ -249,7 +249,7 @@ func TestWhatContactsSaidToALostRunIsHeardBeforeAnybodyIsCalled(t *testing.T) {
 	next := s.goesOn()
 	next.callStands = func(string) models.CallStatus { return models.CallCompleted } // the carrier knows of no key
 	state := s.lost()
-	state.Missed = []notify.Answer{{Effect: s.calls[1].Key, Key: notify.KeyDeny, Contact: ciso, Seq: s.seq()}}
+	state.Missed = []notify.Statement{{Effect: s.calls[1].Key, Key: notify.KeyDeny, Contact: ciso, Seq: s.seq()}}
 	next.env.OnSignalExternalWorkflow(mock.Anything, ref.EndpointWorkflowID("e1"), "", mock.Anything, mock.Anything).Return(nil) // it runs
 	next.leavesAt(time.Hour)
 	next.runFrom(state)

@@ -104,9 +104,9 @@ type Lost struct {
 	ReadAt    time.Time // by the store's clock
 	Incident  Incident
 	Policy    models.Policy
-	Events    []Event           // all of them, in order
-	Ledger    []notify.Delivery // all effects of the incident
-	Said      []notify.Answer   // by contacts, in the order it came
+	Events    []Event            // all of them, in order
+	Ledger    []notify.Delivery  // all effects of the incident
+	Said      []notify.Statement // by contacts, in the order it came
 	Directory notify.Directory
 }
 
@@ -170,7 +170,7 @@ func AnswerCommand(key notify.Key, approval string) string {
 
 // approvalIn returns the approval that an answer is about, "" when it is about the incident: so is the code of a text, and
 // that a contact heard which incident a call is about.
-func (i Incident) approvalIn(a notify.Answer) string {
+func (i Incident) approvalIn(a notify.Statement) string {
 	if a.Key == notify.KeyReply || a.Key == notify.KeyHeard {
 		return ""
 	}
@@ -179,7 +179,7 @@ func (i Incident) approvalIn(a notify.Answer) string {
 }
 
 // AwaitsAnswer reports whether an answer is to something that the incident still asks.
-func (i Incident) AwaitsAnswer(a notify.Answer) bool {
+func (i Incident) AwaitsAnswer(a notify.Statement) bool {
 	if a.Key == notify.KeyNextContact {
 		return false
 	}
@@ -194,9 +194,9 @@ func (i Incident) AwaitsAnswer(a notify.Answer) bool {
 
 // missed returns the answers that the incident still awaits: of each call the last one, and none that was taken or refused
 // since.
-func (l Lost) missed() (all []notify.Answer) {
+func (l Lost) missed() (all []notify.Statement) {
 	for n, a := range l.Said {
-		isSaidAnew := a.Key != notify.KeyHeard && slices.ContainsFunc(l.Said[n+1:], func(b notify.Answer) bool {
+		isSaidAnew := a.Key != notify.KeyHeard && slices.ContainsFunc(l.Said[n+1:], func(b notify.Statement) bool {
 			return b.Effect == a.Effect && b.Contact == a.Contact && b.Key != notify.KeyHeard
 		})
 		by, command := models.ContactActor(a.Contact), AnswerCommand(a.Key, l.Incident.approvalIn(a))
@@ -293,7 +293,7 @@ type Unsent struct {
 	FallbacksSent []string              `json:"fallbacks_sent,omitempty"`
 	PendingCalls  []notify.Recipient    `json:"pending_calls,omitempty"`
 	Rounds        []*notify.CallRound   `json:"rounds,omitempty"`
-	Missed        []notify.Answer       `json:"missed,omitempty"`
+	Missed        []notify.Statement    `json:"missed,omitempty"`
 }
 
 // Unsent returns the messages that were not handed over, the messages that got a fallback, the contacts who are to be

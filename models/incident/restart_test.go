@@ -236,11 +236,11 @@ func TestALostRunsCallsUnderWayAreSeenThrough(t *testing.T) {
 func TestALostRunsContactsAreHeard(t *testing.T) {
 	s := newLostStory(t, models.SeverityCritical)
 	ref, client := s.Incident.Reference, s.Incident.ClientID
-	said := func(contact, round int, key notify.Key) notify.Answer {
+	said := func(contact, round int, key notify.Key) notify.Statement {
 		e := notify.CallEffect(ref, client, 1, round, 1, modelstest.ContactID(contact))
-		return notify.Answer{Effect: e.Key, Key: key, Contact: modelstest.ContactID(contact), Seq: s.Incident.Seq}
+		return notify.Statement{Effect: e.Key, Key: key, Contact: modelstest.ContactID(contact), Seq: s.Incident.Seq}
 	}
-	heard := func(what string, want ...notify.Answer) {
+	heard := func(what string, want ...notify.Statement) {
 		t.Helper()
 		if got := s.State().Missed; !slices.Equal(got, want) {
 			t.Errorf("%s: heard is %+v, want %+v", what, got, want)
@@ -248,7 +248,7 @@ func TestALostRunsContactsAreHeard(t *testing.T) {
 	}
 	heard("nothing said")
 	one := said(1, 1, notify.KeyAcknowledge)
-	s.Said = []notify.Answer{one, said(2, 1, notify.KeyAcknowledge), said(2, 1, notify.KeyNextContact)}
+	s.Said = []notify.Statement{one, said(2, 1, notify.KeyAcknowledge), said(2, 1, notify.KeyNextContact)}
 	heard("one acknowledges, and another one changes their mind", one)
 	s.system(&incident.CommandRejected{Command: "approve", Reason: "r", By: models.ContactActor(modelstest.ContactID(1))})
 	heard("something else was refused since", one)
@@ -280,7 +280,7 @@ func TestALostRunsApprovalAndActionAreGoneOnWith(t *testing.T) {
 	}
 	awaits := func(want bool, what, effect string, key notify.Key, contact, seq int) {
 		t.Helper()
-		if got := s.Incident.AwaitsAnswer(notify.Answer{Effect: effect, Key: key, Contact: modelstest.ContactID(contact), Seq: seq}); got != want {
+		if got := s.Incident.AwaitsAnswer(notify.Statement{Effect: effect, Key: key, Contact: modelstest.ContactID(contact), Seq: seq}); got != want {
 			t.Errorf("%s: awaited %t", what, got)
 		}
 	}
@@ -329,7 +329,7 @@ func TestAnAcknowledgementOfSomethingLessSevereIsNotAwaited(t *testing.T) {
 		return notify.CallEffect(s.Incident.Reference, s.Incident.ClientID, revision, 1, 1, modelstest.ContactID(1)).Key
 	}
 	awaits := func(revision, seq int) bool {
-		return s.Incident.AwaitsAnswer(notify.Answer{Effect: call(revision), Key: notify.KeyAcknowledge, Contact: modelstest.ContactID(1), Seq: seq})
+		return s.Incident.AwaitsAnswer(notify.Statement{Effect: call(revision), Key: notify.KeyAcknowledge, Contact: modelstest.ContactID(1), Seq: seq})
 	}
 	said := s.Incident.Seq
 	if !awaits(1, said) {

@@ -25,7 +25,7 @@ type State struct {
 	// UnrecordedMessages are the messages to everyone that follow from unrecorded events, by their Seq. They were found when
 	// each event was applied: the incident has changed since.
 	UnrecordedMessages map[int][]notify.Notification `json:"unrecorded_messages,omitempty"`
-	Missed             []notify.Answer               `json:"missed,omitempty"` // what contacts said to a run that was lost
+	Missed             []notify.Statement            `json:"missed,omitempty"` // what contacts said to a run that was lost
 }
 
 // Look is a look at a released device before its incident is closed.

@@ -130,8 +130,8 @@ type Call struct {
 	Machine  bool              `json:"machine,omitzero"`  // a machine picked up
 }
 
-// Answer is what a contact said: the key pressed in a call, or a reply to a text.
-type Answer struct {
+// Statement is what a contact said: the key pressed in a call, or a reply to a text.
+type Statement struct {
 	Effect  string    `json:"effect"` // key of the call or text
 	Key     Key       `json:"key"`
 	Contact uuid.UUID `json:"contact"`
