@@ -17,7 +17,7 @@ type mutation struct{ file, text, with string }
 func mutations() map[string]mutation {
 	return map[string]mutation{
 		"references": {"desk/incident.go", "known[r] = taken", "known[r] = taken && false"},
-		"alarm":      {"activities/records.go", "if failed := r.Store.RaiseAlarm(ctx, alarm); failed != nil {", "if failed := err; alarm.Kind == \"\" {"},
+		"alarm":      {"activities/records.go", "if failed := s.RaiseAlarm(ctx, alarm); failed != nil {", "if failed := err; alarm.Kind == \"\" {"},
 		"decisions":  {"reconcile/settle.go", "if c.FirstSeq != e.Seq ||", "if c.FirstSeq > 0 ||"},
 		"behind":     {"reconcile/settle.go", "run.seq() < i.Seq", "run.seq() < 0"},
 		"ghosts":     {"reconcile/settle.go", "d.Settle = SettleRecover\n\treturn d, nil\n}", "d.Settle = SettleEnd\n\treturn d, nil\n}"},
