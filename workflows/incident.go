@@ -151,6 +151,11 @@ func (w *incidentWorkflow) nextState() incident.State {
 	next.Unrecorded, next.UnrecordedBy, next.UnrecordedCalls = w.recording.events(), w.recording.commands, w.recording.calls
 	next.UnrecordedMessages = w.recording.messages()
 	next.Rounds = carriedRounds(next.Rounds)
+	for _, h := range w.messaging.handing { // the others follow from their events once more
+		if h.seq <= w.recording.recorded && w.messaging.sending[h.Notification] {
+			next.Notifications = append(slices.Clone(next.Notifications), h.Notification)
+		}
+	}
 	return next
 }
 

@@ -18,9 +18,7 @@ import (
 // policy's rounds the lead gets a task and the cadence slows.
 func (w *incidentWorkflow) callContacts(ctx workflow.Context) {
 	for {
-		over := func() bool { return w.state.Incident.IsOver() && !w.isRoundUnderway() && w.ownRound() == nil }
-		err := workflow.Await(ctx, func() bool { return w.needsCallRound() || w.isRoundUnderway() || w.ownRound() != nil || over() })
-		if err != nil || over() {
+		if workflow.Await(ctx, func() bool { return w.needsCallRound() || w.isRoundUnderway() || w.ownRound() != nil }) != nil {
 			return
 		}
 		if r := w.presentRound(ctx); r != nil && w.makeCalls(ctx, r) != nil {
@@ -77,7 +75,9 @@ func (w *incidentWorkflow) isRoundUnderway() bool {
 func (w *incidentWorkflow) startRound(ctx workflow.Context) *notify.CallRound {
 	unneeded := func() bool { return !w.needsCallRound() }
 	at := w.nextRoundAt()
-	changed := func() bool { return unneeded() || w.nextRoundAt().Before(at) }
+	changed := func() bool {
+		return unneeded() || w.isRoundUnderway() || w.ownRound() != nil || w.nextRoundAt().Before(at)
+	}
 	if stop, err := awaitUntil(ctx, at, fmt.Sprintf("call round %d begins", w.state.Incident.CallRound+1), changed); stop || err != nil || unneeded() {
 		return nil
 	}

@@ -26,13 +26,32 @@ const sendingAtOnce = 100
 // messaging is the transient state of messageContacts.
 type messaging struct {
 	sending map[notify.Notification]bool                  // notifications that a coroutine is delivering
-	handing []notify.Notification                         // of these, mails that go with the events they follow from
+	handing []handedMessage                               // of these, messages that go with the events they follow from, or wait for them
 	failed  map[notify.Notification]error                 // the vendor's answer to one that went with its events
 	carried map[notify.Notification]bool                  // messages that the run before has left
 	waited  map[notify.Notification][]notify.Notification // reminders that waited for a contact when a newer one fell due
 	turns   workflow.Semaphore                            // of messages being handed over
 	probing map[models.Channel]bool                       // channels that a message waits to try again, on behalf of the others
 	probes  map[models.Channel]int                        // how often it did since a message of the channel was handed over
+}
+
+// handedMessage is a message that goes with an event, or waits for it to be in the store.
+type handedMessage struct {
+	notify.Notification
+	seq int // of the event
+}
+
+// notified returns the messages that go with events or wait for them.
+func (m *messaging) notified() (all []notify.Notification) {
+	for _, h := range m.handing {
+		all = append(all, h.Notification)
+	}
+	return all
+}
+
+// messages returns all messages that are not handed over.
+func (w *incidentWorkflow) messages() []notify.Notification {
+	return slices.Concat(w.state.Notifications, w.messaging.notified())
 }
 
 // messageContacts starts a delivery for every notification, after it has turned a notification to everyone into one per
@@ -63,7 +82,7 @@ func (w *incidentWorkflow) isMessaging() bool {
 // waitingMessages returns the messages that are to be handed over, and those that wait for their reason to be in the
 // store.
 func (w *incidentWorkflow) waitingMessages() []notify.Notification {
-	all := slices.Concat(w.state.Notifications, w.messaging.handing)
+	all := w.messages()
 	for _, e := range w.recording.pending {
 		all = append(all, e.notifications...)
 	}
@@ -119,88 +138,85 @@ const mailsWithEvents = 50
 // planMessages returns the messages that follow from the first so many pending events, and takes back older ones that
 // they replace. They count as being delivered from now on.
 func (w *incidentWorkflow) planMessages(ctx workflow.Context, events int) (due dueMessages, err error) {
-	var all []notify.Notification
-	alone, rebases := false, w.recording.rebases
+	var all []handedMessage
+	rebases := w.recording.rebases
 	for n := range events {
-		p := &w.recording.pending[n]
-		if alone = alone || p.Seq <= w.recording.alone; !p.planned {
-			all, p.planned = append(all, p.notifications...), true
+		if p := &w.recording.pending[n]; !p.planned {
+			for _, one := range p.notifications {
+				all = append(all, handedMessage{one, p.Seq})
+			}
+			p.planned = true
 		}
 	}
-	alone = alone || w.state.Incident.OpenTask(incident.TaskVendorDown, string(models.ChannelEmail)) != nil ||
+	troubled := w.state.Incident.OpenTask(incident.TaskVendorDown, string(models.ChannelEmail)) != nil ||
 		w.state.Incident.OpenTask(incident.TaskConfig, string(models.ChannelEmail)) != nil
 	for _, n := range all {
-		if w.state.Incident.HasOutdated(n) {
+		if w.state.Incident.HasOutdated(n.Notification) {
 			continue
 		}
-		each, err := w.addressees(ctx, n)
+		each, err := w.addressees(ctx, n.Notification)
 		if err != nil || w.recording.rebases != rebases {
 			return due, err
 		}
 		for _, one := range each {
-			if slices.Contains(w.messaging.handing, one) || slices.Contains(w.state.Notifications, one) {
+			if slices.Contains(w.messages(), one) {
 				continue
 			}
 			switch {
-			case one.At.After(workflow.Now(ctx)) && !alone:
+			case one.At.After(workflow.Now(ctx)):
 				due.later = append(due.later, one)
-			case one.Channel == models.ChannelEmail && !alone && len(due.mails) < mailsWithEvents:
+			case one.Channel == models.ChannelEmail && !troubled && len(due.mails) < mailsWithEvents:
 				due.mails = append(due.mails, one)
 			default:
 				due.others = append(due.others, one)
 			}
 			w.messaging.sending[one] = true
-			w.messaging.handing = append(w.messaging.handing, one)
+			w.messaging.handing = append(w.messaging.handing, handedMessage{one, n.seq})
 			w.dropSuperseded(ctx, one)
 		}
 	}
 	return due, nil
 }
 
-// forgetMessages lets messages go that were planned: what is left of them follows from the store.
+// forgetMessages lets messages go that went with events or waited for them.
 func (w *incidentWorkflow) forgetMessages(all []notify.Notification) {
 	for _, n := range all {
 		delete(w.messaging.sending, n)
 	}
-	w.messaging.handing = slices.DeleteFunc(w.messaging.handing, func(n notify.Notification) bool { return slices.Contains(all, n) })
+	w.messaging.handing = slices.DeleteFunc(w.messaging.handing, func(h handedMessage) bool { return slices.Contains(all, h.Notification) })
 }
 
-// queueDue has messages delivered one by one whose events the store has, unless they were taken back meanwhile.
-func (w *incidentWorkflow) queueDue(all []notify.Notification, recorded bool) {
+// queueDue has messages delivered one by one that went with events or waited for them, unless they were taken back
+// meanwhile.
+func (w *incidentWorkflow) queueDue(all []notify.Notification) {
 	wanted := slices.DeleteFunc(slices.Clone(all), func(n notify.Notification) bool { return !w.messaging.sending[n] })
 	w.forgetMessages(all)
-	if recorded {
-		for _, n := range wanted {
-			w.queueNotification(n)
-		}
+	for _, n := range wanted {
+		w.queueNotification(n)
 	}
 }
 
-// notify writes a batch together with the mails that follow from it. What no mailer took is delivered one by one.
+// notify writes a batch together with the mails that follow from it. What no mailer took is delivered one by one. A batch
+// that could not be written goes by itself, and its messages follow it.
 func (w *incidentWorkflow) notify(ctx workflow.Context, in recordInput, due dueMessages, rebases int) {
 	out, err := notifyContacts(ctx, notifyInput{RecordInput: in, Exercise: w.state.Incident.Exercise, Mails: due.mails, Later: due.later})
-	last := in.Events[len(in.Events)-1].Seq
-	if w.recording.handed == last {
+	if w.recording.handed == in.Events[len(in.Events)-1].Seq {
 		w.recording.handed = 0
 	}
-	together := slices.Concat(due.mails, due.later)
-	switch {
-	case w.recording.rebases != rebases:
-		w.forgetMessages(together)
-		return
-	case err != nil && w.recording.recorded >= last: // Record wrote it meanwhile
-		w.queueDue(together, true)
-		return
-	case err != nil:
-		w.forgetMessages(together)
-		w.noteNotNotified(ctx, in, rebases, err)
+	if w.recording.rebases != rebases { // what is left of the messages is delivered by now
 		return
 	}
-	_, _ = w.noteWritten(ctx, in, rebases, nil)
-	w.messaging.handing = slices.DeleteFunc(w.messaging.handing, func(n notify.Notification) bool { return slices.Contains(due.mails, n) })
+	if err != nil {
+		w.holdMessages(in, slices.Concat(due.mails, due.later))
+		if t := typeOf(err); t == errDiverged || t == errRefused {
+			_, _ = w.noteWritten(ctx, in, rebases, err)
+		}
+		return
+	}
 	for n, mail := range due.mails {
 		switch {
 		case n < len(out.Accepted) && out.Accepted[n]:
+			w.forgetMessages([]notify.Notification{mail})
 			w.recordHandedOver(ctx, w.delivery(mail))
 			w.showRefusal(ctx, models.ChannelEmail, out.Refused)
 		case !w.messaging.sending[mail]: // replaced while it was tried
@@ -209,25 +225,11 @@ func (w *incidentWorkflow) notify(ctx workflow.Context, in recordInput, due dueM
 			if f, is := out.Failures[n]; is {
 				w.messaging.failed[mail] = failureOf(f)
 			}
-			w.queueDue([]notify.Notification{mail}, true)
+			w.queueDue([]notify.Notification{mail})
 		}
 	}
-	w.queueDue(due.later, true)
-}
-
-// noteNotNotified lets a batch that Notify could not write go by itself. Its messages are planned anew.
-func (w *incidentWorkflow) noteNotNotified(ctx workflow.Context, in recordInput, rebases int, answer error) {
-	last := in.Events[len(in.Events)-1].Seq
-	for n := range w.recording.pending {
-		if p := &w.recording.pending[n]; p.Seq <= last {
-			p.planned = false
-		}
-	}
-	if t := typeOf(answer); t == errDiverged || t == errRefused {
-		_, _ = w.noteWritten(ctx, in, rebases, answer)
-		return
-	}
-	w.recording.alone = max(w.recording.alone, last)
+	w.queueDue(due.later)
+	_, _ = w.noteWritten(ctx, in, rebases, nil)
 }
 
 // planning is a question to the planner, and its answer.
@@ -243,7 +245,7 @@ type planning struct {
 func (w *incidentWorkflow) plan(ctx workflow.Context, in planInput) (notify.Plan, error) {
 	i := w.state.Incident
 	in.ClientID, in.Reference, in.Severity = i.ClientID, i.Reference, i.PublishedSeverity
-	for _, n := range slices.Concat(w.state.Notifications, w.messaging.handing) {
+	for _, n := range w.messages() {
 		if n.Contact != uuid.Nil && !slices.Contains(in.AlsoTold, n.Contact) {
 			in.AlsoTold = append(in.AlsoTold, n.Contact)
 		}
@@ -265,7 +267,7 @@ func (w *incidentWorkflow) waitingReminders(n notify.Notification) (waiting []no
 	if n.Purpose != notify.PurposeReminder && n.Purpose != notify.PurposeQuestionReminder {
 		return nil
 	}
-	for _, x := range slices.Concat(w.state.Notifications, w.messaging.handing) {
+	for _, x := range w.messages() {
 		if x.Contact != uuid.Nil && x.Purpose == n.Purpose && x.Question == n.Question {
 			waiting = append(waiting, x)
 		}
@@ -444,7 +446,7 @@ func (w *incidentWorkflow) awaitChannel(ctx workflow.Context, d delivery, kind i
 // no later.
 func (w *incidentWorkflow) dropSuperseded(ctx workflow.Context, to notify.Notification) {
 	all := []notify.Notification{to}
-	for _, n := range slices.Concat(w.state.Notifications, w.messaging.handing) {
+	for _, n := range w.messages() {
 		if n.Contact == to.Contact {
 			all = append(all, n)
 		}

@@ -28,7 +28,6 @@ type recording struct {
 	calls    []notify.CallEnd         // that the ledger is to be told of
 	recorded int                      // Seq of the last event that the store is known to have
 	handed   int                      // Seq up to which Notify is at work, 0 when it is not
-	alone    int                      // Seq up to which events go without their mails: Notify failed
 	wanted   int                      // Seq of the last event that the store refused
 	refused  bool                     // the store refuses the first of them: no command is carried out
 	rebases  int                      // how often the incident went on from what the store has
@@ -40,7 +39,8 @@ type pendingEvent struct {
 	incident.Event
 	size          int                   // of its JSON in bytes
 	notifications []notify.Notification // which wait for it to be there
-	planned       bool                  // they go with it
+	planned       bool                  // it is known to whom they go
+	held          []notify.Notification // messages to contacts which wait for it to be there
 }
 
 func recordingOf(s incident.State) recording {
@@ -93,12 +93,31 @@ func (w *incidentWorkflow) addPending(e incident.Event) {
 	w.recording.pending = append(w.recording.pending, p)
 }
 
-// release lets the messages out that wait for an event.
+// release lets the messages out that wait for an event, but for those that Notify is at work with.
 func (w *incidentWorkflow) release(p *pendingEvent) {
-	for _, n := range p.notifications {
-		w.queueNotification(n)
+	if !p.planned {
+		for _, n := range p.notifications {
+			w.queueNotification(n)
+		}
+		p.notifications = nil
 	}
-	p.notifications = nil
+	w.queueDue(p.held)
+	p.held = nil
+}
+
+// holdMessages has messages wait until a batch is in the store, or is refused; those of one that is there are let out.
+func (w *incidentWorkflow) holdMessages(in recordInput, all []notify.Notification) {
+	if len(all) == 0 {
+		return
+	}
+	last := in.Events[len(in.Events)-1].Seq
+	for n := range w.recording.pending {
+		if p := &w.recording.pending[n]; p.Seq == last {
+			p.held = append(p.held, all...)
+			return
+		}
+	}
+	w.queueDue(all)
 }
 
 // mayFollow reports whether what follows from an event may leave the incident: the store has it, or refuses it, which
@@ -181,12 +200,9 @@ func (w *incidentWorkflow) recordEvents(ctx workflow.Context) {
 				continue
 			} // texts and calls do not wait for the mailer: the store takes each event once
 		}
+		w.holdMessages(in, due.others)
 		refused, err := w.noteWritten(ctx, in, rebases, record(ctx, in))
-		if err != nil {
-			return
-		}
-		w.queueDue(due.others, !refused && w.recording.rebases == rebases)
-		if refused && pause(ctx, askAgainAfter, "the store refuses events; ask again") != nil {
+		if err != nil || refused && pause(ctx, askAgainAfter, "the store refuses events; ask again") != nil {
 			return
 		}
 	}
@@ -229,7 +245,7 @@ func (w *incidentWorkflow) noteRecorded(in recordInput) {
 	r.recorded = max(r.recorded, in.Events[len(in.Events)-1].Seq)
 	r.refused = r.refused && r.recorded < r.wanted
 	for n := range r.pending {
-		if p := &r.pending[n]; p.Seq <= r.recorded && !p.planned {
+		if p := &r.pending[n]; p.Seq <= r.recorded {
 			w.release(p)
 		}
 	}
@@ -245,9 +261,7 @@ func (w *incidentWorkflow) noteRefused(ctx workflow.Context, in recordInput, err
 		w.recording.wanted = max(w.recording.wanted, in.Events[len(in.Events)-1].Seq)
 	}
 	for n := range w.recording.pending {
-		if p := &w.recording.pending[n]; !p.planned { // or Notify is at work
-			w.release(p)
-		}
+		w.release(&w.recording.pending[n])
 	}
 	workflow.GetMetricsHandler(ctx).Counter("watchfire_events_refused").Inc(1)
 	workflow.GetLogger(ctx).Error("the store refuses the events of an incident; its commands are stopped",
@@ -292,6 +306,7 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 		known[c.RequestID] = c
 	}
 	events := slices.DeleteFunc(w.recording.events(), func(e incident.Event) bool { return slices.Contains(stored.Repeated, e.Seq) })
+	w.keepWhatPends(&stored.Unsent, events)
 	commands := w.recording.commands
 	w.state.Incident, w.room = stored.Incident, incident.NewRoom(stored.Incident)
 	w.recording = recording{calls: w.recording.calls, recorded: stored.Incident.Seq, rebases: w.recording.rebases + 1, rebasing: true}
@@ -303,6 +318,7 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	}
 	w.state.FallbacksSent = union(w.state.FallbacksSent, stored.Unsent.FallbacksSent)
 	w.state.PendingCalls = union(w.state.PendingCalls, stored.Unsent.PendingCalls)
+	w.forgetMessages(w.messaging.notified()) // what is left of them is unsent
 	w.state.Rounds, w.state.ApprovalRounds = stored.Unsent.Rounds, map[string]int{}
 	w.state.Missed = union(w.state.Missed, stored.Unsent.Missed)
 	w.askForApprovals()
@@ -336,6 +352,27 @@ func (w *incidentWorkflow) rebase(ctx workflow.Context) error {
 	w.logIfRefused(ctx, w.closeIfReady(ctx))
 	w.updatePresentation(ctx)
 	return nil
+}
+
+// keepWhatPends takes what is to be put behind the store's history into what follows from that alone: who was mailed, how
+// calls ended, and the round of calls that the store does not know yet.
+func (w *incidentWorkflow) keepWhatPends(unsent *incident.Unsent, events []incident.Event) {
+	own := func(r *notify.CallRound) bool { return r.Approval == "" }
+	at := slices.IndexFunc(unsent.Rounds, own)
+	for _, e := range events {
+		switch d := e.Data.(type) {
+		case *incident.ContactMessaged:
+			unsent.Notifications = slices.DeleteFunc(unsent.Notifications, func(n notify.Notification) bool { return w.delivery(n).key == d.Effect })
+		case *incident.CallRoundStarted:
+			if r := w.ownRound(); at < 0 && r != nil && r.Round == d.Round {
+				unsent.Rounds = append(unsent.Rounds, r)
+			}
+		case *incident.ContactCalled:
+			if at >= 0 && unsent.Rounds[at].Round == d.Round {
+				unsent.Rounds[at].Note(d.Contact, notify.LastCall{Try: d.Try, Outcome: d.Outcome})
+			}
+		}
+	}
 }
 
 // question asks the store about an incident of which it knows more than the workflow.

@@ -72,9 +72,6 @@ func (w *incidentWorkflow) makeCalls(ctx workflow.Context, r *notify.CallRound) 
 		if r.Call == nil && !w.callNext(ctx, r) {
 			break
 		}
-		if r.Call == nil {
-			continue // a key came during the pause
-		}
 		if err := w.seeThrough(ctx, r); err != nil {
 			return err
 		}
@@ -99,8 +96,8 @@ func (w *incidentWorkflow) callNext(ctx workflow.Context, r *notify.CallRound) b
 		if stop, err := awaitFor(ctx, time.Duration(w.state.Policy.BusyAgainAfter), "busy: call again", over); stop || err != nil {
 			return false
 		}
-		if w.isHearing(ctx) {
-			return true
+		if workflow.Await(ctx, func() bool { return !w.isHearing(ctx) }) != nil || w.isRoundOver(r) {
+			return false
 		}
 	}
 	r.Call = &notify.Call{Contact: contact, Try: last.Try + 1}
