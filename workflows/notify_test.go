@@ -62,22 +62,88 @@ func TestWhatNobodyWaitsForDoesNotWaitForLong(t *testing.T) {
 	}
 }
 
-// A batch that the store refuses for good silences nobody: its mails go out one by one.
-func TestARefusedBatchSilencesNobody(t *testing.T) {
-	s := newStory(t)
-	s.recordFails = func(in activities.RecordInput) error {
-		if s.since() < 2*time.Hour && slices.ContainsFunc(in.Events, func(e incident.Event) bool { return e.Type == "published" }) {
-			return temporal.NewNonRetryableApplicationError("a gap", activities.ErrRefused, nil)
+// reports counts the messages about the publication by where they went.
+func (s *story) reports() map[string]int {
+	sent := map[string]int{}
+	for _, m := range slices.Concat(s.mails, s.texts) {
+		if m.Purpose == notify.PurposePublished {
+			sent[notify.MessageEffect(ref, acme, m.Notification).Key]++
 		}
-		return nil
 	}
+	return sent
+}
+
+// A batch that the store refuses for good, or does not take for a while, silences nobody, whatever it is that fails.
+func TestAStoreThatDoesNotTakeABatchSilencesNobody(t *testing.T) {
+	refused := func(tries int) error {
+		return temporal.NewNonRetryableApplicationError("a gap", activities.ErrRefused, nil)
+	}
+	down := func(tries int) error { return errors.New("the store is down") }
+	for name, c := range map[string]struct {
+		fails func(tries int) error
+		until time.Duration
+		texts int // contacts who get texts
+	}{
+		"refused, with mails":          {refused, 2 * time.Hour, 0},
+		"refused, with texts":          {refused, 2 * time.Hour, 2},
+		"refused, with both":           {refused, 2 * time.Hour, 1},
+		"down for seconds, with mails": {down, time.Hour + 5*time.Second, 0},
+		"down for seconds, with texts": {down, time.Hour + 5*time.Second, 2},
+		"down for seconds, with both":  {down, time.Hour + 5*time.Second, 1},
+		"down, and then refused, with mails": {func(n int) error {
+			if n <= 4 {
+				return down(n)
+			}
+			return refused(n)
+		}, 2 * time.Hour, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			for n := range c.texts {
+				s.directory.Contacts[n].Channels = []models.Channel{models.ChannelSMS}
+			}
+			tries := 0
+			s.recordFails = func(in activities.RecordInput) error {
+				if s.since() > c.until || !slices.ContainsFunc(in.Events, func(e incident.Event) bool { return e.Type == "published" }) {
+					return nil
+				}
+				tries++
+				return c.fails(tries)
+			}
+			s.expedites()
+			early := 0
+			s.env.RegisterDelayedCallback(func() { early = len(s.reports()) }, time.Hour+time.Minute)
+			s.closes(8 * time.Hour)
+			s.run(models.SeverityMedium)
+			if early != 2 || s.count("published") != 1 {
+				t.Errorf("%d contacts were told within a minute, published %d times", early, s.count("published"))
+			}
+			for key, times := range s.reports() {
+				if times != 1 {
+					t.Errorf("%s was sent %d times", key, times)
+				}
+			}
+			if n := s.count("contact_messaged"); n != len(s.mails)+len(s.texts) {
+				t.Errorf("%d messages are written %d times", len(s.mails)+len(s.texts), n)
+			}
+		})
+	}
+}
+
+// The run ends while a mailer is waited for, and the events are in the store already.
+func TestMailsUnderWayAreGoneOnWithInTheNextRun(t *testing.T) {
+	s := newStory(t)
+	s.notifying.After(20 * time.Second)
 	s.expedites()
-	var mailed int
-	s.env.RegisterDelayedCallback(func() { mailed = len(s.mails) }, time.Hour+time.Minute)
-	s.closes(8 * time.Hour)
+	s.after(time.Hour+3*time.Second, models.RoleResponder, &incident.Comment{Text: "What is it?"})
+	s.leavesAt(time.Hour + 8*time.Second)
 	s.run(models.SeverityMedium)
-	if mailed != 2 || s.mailsFor(notify.PurposePublished) != 2 || s.count("published") != 1 {
-		t.Errorf("%d mails while the store refuses, %d in all", mailed, s.mailsFor(notify.PurposePublished))
+	carried := nextRun(t, s)
+	next := s.goesOn()
+	next.closes(8 * time.Hour)
+	next.runFrom(carried)
+	if len(next.reports()) != 2 || next.count("contact_messaged") != len(next.mails) {
+		t.Errorf("%d contacts were mailed, and %d mails written %d times", len(next.reports()), len(next.mails), next.count("contact_messaged"))
 	}
 }
 

@@ -42,14 +42,21 @@ func (s *story) goesOn() *story {
 	return next
 }
 
+// ledger is what the ledger has of calls.
+func (s *story) ledger() (all []notify.Delivery) {
+	for _, e := range s.calls {
+		all = append(all, notify.Delivery{
+			Key: e.Key, Kind: notify.EffectCall, Contact: e.Contact, Endpoint: e.Endpoint, Occurrence: e.Occurrence, State: notify.EffectAccepted,
+			VendorID: "CA" + e.Key, AcceptedAt: s.env.Now(), Outcome: string(s.said[e.Key].Outcome),
+		})
+	}
+	return all
+}
+
 // lost is the state from which the incident is begun again when its run is lost.
 func (s *story) lost() incident.State {
-	var ledger []notify.Delivery
-	for _, e := range s.calls {
-		ledger = append(ledger, notify.Delivery{Key: e.Key, Kind: notify.EffectCall, Contact: e.Contact, State: notify.EffectAccepted})
-	}
 	l := incident.Lost{
-		ReadAt: s.env.Now(), Incident: s.replay(s.opened), Policy: models.DefaultPolicy(), Directory: s.directory, Ledger: ledger,
+		ReadAt: s.env.Now(), Incident: s.replay(s.opened), Policy: models.DefaultPolicy(), Directory: s.directory, Ledger: s.ledger(),
 		Events: append([]incident.Event{s.openedEvent()}, s.events...),
 	}
 	return l.State()
@@ -279,6 +286,52 @@ func TestALostFireDrillCallsEverybody(t *testing.T) {
 	}
 	if !slices.Equal(who, []uuid.UUID{first, ciso}) || next.count("acknowledged") != 1 {
 		t.Errorf("called %v, %d acknowledgements", who, next.count("acknowledged"))
+	}
+}
+
+// The store has a later history while the first contact's phone rings: the call goes on, and nothing is written twice.
+func TestACallGoesOnThoughTheIncidentFollowsTheStore(t *testing.T) {
+	s := newStory(t)
+	s.answers = func(e notify.Effect) {
+		if e.Contact == first {
+			s.env.RegisterDelayedCallback(func() { s.hears(models.CallNoAnswer)(e) }, 20*time.Second)
+			return
+		}
+		s.presses("1")(e)
+	}
+	s.expedites()
+	s.env.RegisterDelayedCallback(func() {
+		s.events = append(s.events, incident.NewEvent(s.replay(s.opened), s.env.Now(), user(models.RoleAnalyst), &incident.Commented{Text: "kept"}))
+		s.env.SignalWorkflow(models.SignalStoreAhead, s.seq()+5)
+	}, time.Hour+10*time.Second)
+	s.closes(8 * time.Hour)
+	s.run(models.SeverityCritical)
+	if len(s.hungUp) != 0 || len(s.calls) != 2 {
+		t.Errorf("%d calls, hung up %v", len(s.calls), s.hungUp)
+	}
+	if got, want := s.outcomes(), []string{"1 no_answer in round 1", "2 acknowledged in round 1"}; !slices.Equal(got, want) {
+		t.Errorf("the calls ended as %v, want %v", got, want)
+	}
+	if n := s.count("contact_messaged"); n != len(s.mails) {
+		t.Errorf("%d mails are written %d times", len(s.mails), n)
+	}
+}
+
+// The incident ends while a phone rings, and then follows a store that knows nothing of that: it comes to its end.
+func TestNoRoundKeepsAnIncidentThatIsOver(t *testing.T) {
+	s := newStory(t)
+	s.callStands = func(string) models.CallStatus { return models.CallInProgress }
+	start := s.opening(models.SeverityCritical)
+	start.Incident.Exercise = models.ExerciseFireDrill
+	s.opened = start.Incident
+	s.after(time.Second, models.RoleAnalyst, &incident.Expedite{})
+	s.after(50*time.Second, models.RoleAnalyst, &incident.Dismiss{Reason: "enough"})
+	s.env.RegisterDelayedCallback(func() {
+		s.events = append(s.events, incident.NewEvent(s.replay(s.opened), s.env.Now(), user(models.RoleAnalyst), &incident.Recommended{ID: "r9", Text: "kept"}))
+	}, 49*time.Second)
+	s.runFrom(start)
+	if at := s.since(); at > day || s.count("dismissed") != 1 {
+		t.Errorf("it came to its end after %s, dismissed %d times", at, s.count("dismissed"))
 	}
 }
 

@@ -115,7 +115,7 @@ func (s *story) world() {
 	s.env.OnActivity(records.ReadRecorded, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RecordedInput) (activities.Recorded, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		lost := incident.Lost{Incident: s.replay(s.opened), Directory: s.directory, Events: append([]incident.Event{s.openedEvent()}, s.events...)}
+		lost := incident.Lost{Incident: s.replay(s.opened), Directory: s.directory, Ledger: s.ledger(), Events: append([]incident.Event{s.openedEvent()}, s.events...)}
 		out := activities.Recorded{Incident: lost.Incident.Carried(), Unsent: lost.Unsent(), Repeated: lost.Repeated(in.Facts, in.After)}
 		for _, c := range s.commands {
 			if slices.Contains(in.Requests, c.RequestID) {
