@@ -228,7 +228,11 @@ func lostEvents(runs []runRecord, i incident.Incident, stored []incident.Event) 
 					last = max(last, e.Seq)
 				}
 			}
-			commands = append(commands, b.Commands...)
+			for _, c := range b.Commands { // a batch may have been handed over twice: with its mails, and without
+				if !slices.ContainsFunc(commands, func(known incident.CommandResult) bool { return known.RequestID == c.RequestID }) {
+					commands = append(commands, c)
+				}
+			}
 		}
 	}
 	for seq := len(stored) + 1; seq <= last; seq++ {

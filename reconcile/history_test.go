@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -50,7 +51,8 @@ func TestWhatTheDatabaseLostIsFoundInTheHistories(t *testing.T) {
 	run := func(of incident.Incident, batches ...[]incident.Event) (r runRecord) {
 		r.state.Incident = of
 		for _, b := range batches {
-			r.taken = append(r.taken, recorded{Events: b})
+			made := incident.CommandResult{RequestID: fmt.Sprint(b[len(b)-1].Seq), FirstSeq: b[0].Seq, LastSeq: b[len(b)-1].Seq}
+			r.taken = append(r.taken, recorded{Events: b, Commands: []incident.CommandResult{made}})
 		}
 		return r
 	}
@@ -67,6 +69,9 @@ func TestWhatTheDatabaseLostIsFoundInTheHistories(t *testing.T) {
 		"in the middle of a batch":              {runs: []runRecord{run(i, all[1:])}, stored: 3, want: []int{4, 5}},
 		"over two runs":                         {runs: []runRecord{run(i, all[1:4]), run(i, all[4:])}, stored: 2, want: []int{3, 4, 5}},
 		"a batch that was recorded by two runs": {runs: []runRecord{run(i, all[1:4]), run(i, all[2:])}, stored: 1, want: []int{2, 3, 4, 5}},
+		"a batch that went with mails, and by itself, with more": {
+			runs: []runRecord{run(i, all[1:3], all[1:3], all[1:])}, stored: 1, want: []int{2, 3, 4, 5},
+		},
 		"the engine is older":                   {runs: []runRecord{run(i, all[1:2])}, stored: 5},
 		"the engine forgot a run":               {runs: []runRecord{run(i, all[4:])}, stored: 2, conflict: true},
 		"what was discarded":                    {runs: []runRecord{dropped, run(i)}, stored: 1},
@@ -75,7 +80,14 @@ func TestWhatTheDatabaseLostIsFoundInTheHistories(t *testing.T) {
 		"another incident under that reference": {runs: []runRecord{run(stranger, other[1:])}, stored: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			lost, _, err := lostEvents(c.runs, i, all[:c.stored])
+			lost, commands, err := lostEvents(c.runs, i, all[:c.stored])
+			seen := map[string]bool{}
+			for _, made := range commands {
+				if seen[made.RequestID] {
+					t.Errorf("command %s comes twice", made.RequestID)
+				}
+				seen[made.RequestID] = true
+			}
 			if got := models.KindOf(err) == models.Conflict; got != c.conflict {
 				t.Fatalf("error %v, want a conflict: %t", err, c.conflict)
 			}
