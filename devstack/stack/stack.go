@@ -75,7 +75,6 @@ type Stack struct {
 	Dev        Dev
 
 	options Options
-	earlier string // the binary of a version whose processes have no logins of their own; "" when there is none
 	keys    keys
 	codec   *codec
 	logs    []io.Closer
@@ -99,9 +98,6 @@ func Start(ctx context.Context, o Options) (s *Stack, err error) {
 		o.Policy = models.DefaultPolicy()
 	}
 	s = &Stack{options: o}
-	if o.Migrate != nil {
-		s.earlier = o.Binary
-	}
 	defer func() {
 		if err != nil {
 			s.Stop()
@@ -266,9 +262,6 @@ func (s *Stack) AppURL() string { return s.urlOf(operatorLogin, s.keys.DatabaseP
 // envOf returns the environment of a process: with its own login, and without the settings that are kept from it.
 func (s *Stack) envOf(user, password string, without ...string) []string {
 	env := s.Env()
-	if s.options.Binary == s.earlier {
-		return append(env, "SECRETS_KEYSET="+s.keys.Keyset)
-	}
 	for _, name := range without {
 		env = append(env, name+"=")
 	}
@@ -413,8 +406,7 @@ func (s *Stack) awaitReady(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		// An earlier version says so where it takes requests.
-		if isReady(ctx, s.opsURL()+"/readyz") || s.options.Migrate != nil && isReady(ctx, s.appURL()+"/readyz") {
+		if isReady(ctx, s.opsURL()+"/readyz") {
 			return s.writeDev()
 		}
 		select {

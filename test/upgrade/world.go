@@ -36,9 +36,7 @@ func startWorld(ctx context.Context, dir, earlier, present string) (*world, erro
 	var err error
 	w.Stack, err = stack.Start(ctx, stack.Options{
 		Dir: dir, Binary: earlier, Pace: 0.05, VendorTimeout: 2 * time.Second, Settle: 3 * time.Second, EDRPollEvery: 200 * time.Millisecond,
-		// The earlier version reads plain payloads alone, and calls a worker's OPS_ADDRESS another name.
-		Settings: []string{"PAYLOADS=write-plain", "WORKER_HTTP_ADDRESS=127.0.0.1:0"},
-		Migrate:  func(ctx context.Context, ownerURL string) error { return migrate(ctx, earlier, ownerURL) },
+		Migrate: func(ctx context.Context, ownerURL string) error { return migrate(ctx, earlier, ownerURL) },
 	})
 	if err != nil {
 		return nil, err
