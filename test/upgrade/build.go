@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
 // buildEarlier builds the commit of from.txt and returns the path of its binary, which stays in the user's cache.
@@ -104,28 +106,23 @@ func seededIncident(ctx workflow.Context, s incident.State) error {
 // overlay writes the file for the go command's -overlay: the changed sources by the path they stand in for.
 func (v variant) overlay(dir string) (string, error) {
 	replaced := map[string]string{}
-	source := filepath.Join("worker", "worker.go")
-	text, err := os.ReadFile(source)
-	if err != nil {
-		return "", err
-	}
-	changed := string(text)
-	replace := func(is bool, from, to string) error {
-		if is && strings.Count(changed, from) != 1 {
-			return fmt.Errorf("%s no longer holds %q once: adapt test/upgrade/build.go", source, from)
+	files := map[string]string{}
+	for path, change := range map[string][2]string{
+		filepath.Join("worker", "worker.go"):     {"(workflows.Incident,", "(seededIncident,"},
+		filepath.Join("workflows", "version.go"): {fmt.Sprintf("const Version = %d\n", workflows.Version), fmt.Sprintf("const Version = %d\n", v.version())},
+	} {
+		if !v.seeded {
+			continue
 		}
-		if is {
-			changed = strings.Replace(changed, from, to, 1)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
 		}
-		return nil
+		if strings.Count(string(text), change[0]) != 1 {
+			return "", fmt.Errorf("%s no longer holds %q once: adapt test/upgrade/build.go", path, change[0])
+		}
+		files[path] = strings.Replace(string(text), change[0], change[1], 1)
 	}
-	if err := replace(v.seeded, "(workflows.Incident,", "(seededIncident,"); err != nil {
-		return "", err
-	}
-	if err := replace(v.unversion, "deploymentOptions()", "worker.DeploymentOptions{}"); err != nil {
-		return "", err
-	}
-	files := map[string]string{source: changed}
 	if v.seeded {
 		files[filepath.Join("worker", "seeded_step.go")] = seededStep
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/watchfire-mdr/watchfire/devstack"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/worker"
-	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
 // drill upgrades live incidents from one binary to another, and takes the upgrade back.
@@ -31,7 +30,8 @@ func drill(ctx context.Context, dir, earlier, present string, v variant) error {
 	if w.before, err = w.current(ctx); err != nil {
 		return err
 	}
-	w.takesOver = !v.unversion && strconv.Itoa(workflows.Version) != w.before
+	w.build = strconv.Itoa(v.version())
+	w.takesOver = w.build != w.before
 	all, err := w.beginBefore(ctx)
 	if err != nil {
 		return err
@@ -240,7 +240,7 @@ func (w *world) takeBack(ctx context.Context) error {
 		say("both versions have the build id %s, so there is nothing to take back", name(w.before))
 		return nil
 	}
-	before, present := w.before, strconv.Itoa(workflows.Version)
+	before, present := w.before, w.build
 	kept, err := w.begin(ctx, "full", 20)
 	if err != nil {
 		return err

@@ -4,8 +4,8 @@
 //
 // from.txt holds the commit. It moves on when a change is incompatible on purpose. Without the history the drill fails.
 //
-// -prove shows that the drill is able to fail: with a seeded change of the workflow, and workers that do not tell their
-// version, it must find stuck workflows; with the same change and versions it must not.
+// -prove shows that the drill is able to fail: with a seeded change of the workflow, and a version that was not raised for
+// it, it must find stuck workflows; with the same change and a higher version it must not.
 package main
 
 import (
@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/watchfire-mdr/watchfire/devstack"
+	"github.com/watchfire-mdr/watchfire/workflows"
 )
 
 var began = time.Now()
@@ -77,15 +78,23 @@ func run(ctx context.Context, prove bool) error {
 type variant struct {
 	name      string
 	seeded    bool // incidents take a new step, behind workflow.GetVersion
-	unversion bool // workers do not tell Temporal their version
+	forgotten bool // and whoever released it forgot to raise the version
 	wantStuck bool
+}
+
+// version returns the version of the workers that are built.
+func (v variant) version() int {
+	if v.seeded && !v.forgotten {
+		return workflows.Version + 1
+	}
+	return workflows.Version
 }
 
 func runs(prove bool) []variant {
 	all := []variant{{name: "the present tree"}}
 	if prove {
 		all = append(all, variant{name: "a new step in the workflow", seeded: true},
-			variant{name: "the same step, without versions of workers", seeded: true, unversion: true, wantStuck: true})
+			variant{name: "the same step, and the version is not raised", seeded: true, forgotten: true, wantStuck: true})
 	}
 	return all
 }

@@ -27,6 +27,7 @@ type world struct {
 	engine           *observability.Engine
 	earlier, present string // binaries
 	before           string // the build id that was current under the earlier version; "" is none
+	build            string // the build id of the present version
 	takesOver        bool   // the present version becomes the current one
 }
 
