@@ -36,7 +36,7 @@ type Reach struct {
 	Call    Latency `json:"call"`              // → the first call at the vendor
 	Answer  Latency `json:"answer"`            // → the answer to the request
 	Queued  int     `json:"queued"`            // answers of 202: the API answered before the workflow
-	Retried int     `json:"retried"`           // answers of 503, each followed by the same request again
+	Retried int     `json:"retried"`           // answers of 503 or 429, each followed by the same request again
 	Tasks   int     `json:"tasks"`             // opened for the SOC: no vendor fails, so each is a false alarm
 	Verdict string  `json:"verdict"`
 
@@ -94,13 +94,13 @@ func (r *Reach) preparePublish(ctx context.Context, a *arena, l load) (operation
 	}, err
 }
 
-// publish publishes an incident. While the engine does not answer, it sends the request again under the same key, as
-// callers should.
+// publish publishes an incident. While the engine does not answer, or the API has more to answer than it can, it sends the
+// request again under the same key, as callers should.
 func (r *Reach) publish(ctx context.Context, o openIncident) error {
 	for key := uuid.NewString(); ; {
 		status, err := o.by.analyst.PostAs(ctx, key, "/incidents/"+string(o.ref)+"/publish", &incident.Publish{}, nil)
 		r.countAnswer(status)
-		if status != http.StatusServiceUnavailable {
+		if status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests {
 			return err
 		}
 		select {
@@ -111,14 +111,14 @@ func (r *Reach) publish(ctx context.Context, o openIncident) error {
 	}
 }
 
-// countAnswer counts answers of 202 and 503.
+// countAnswer counts answers of 202, and of 503 and 429.
 func (r *Reach) countAnswer(status int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch status {
 	case http.StatusAccepted:
 		r.Queued++
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		r.Retried++
 	}
 }
