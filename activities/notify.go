@@ -90,8 +90,9 @@ func (m *Mail) Notify(ctx context.Context, in NotifyInput) (Notified, error) {
 			return nil
 		})
 	}
-	_ = sending.Wait()                                                                     // the failures are in the answers
-	if err := m.Effects.conclude(ctx, in.ClientID, slices.Clone(answers)...); err != nil { // which puts them in order
+	_ = sending.Wait() // the failures are in the answers
+	inOrder := slices.Clone(answers)
+	if err := m.Effects.conclude(ctx, in.ClientID, inOrder...); err != nil {
 		slog.WarnContext(ctx, "the ledger was not told of mails; each is looked up", "error", err.Error())
 		return out, nil
 	}

@@ -2,6 +2,8 @@ package bench
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,10 +41,8 @@ func TestTheCostsOfTheCriticalPathStayWithinTheirLimits(t *testing.T) {
 			if _, err := op.do(t.Context(), n); err != nil {
 				t.Fatal(err)
 			}
-			for ref := range r.requested {
-				refs = append(refs, ref)
-			}
-			if err := await(t.Context(), "acknowledged", len(r.requested), func() (int, error) { return a.countAcknowledged(t.Context(), refs) }); err != nil {
+			refs = slices.Collect(maps.Keys(r.requested))
+			if err := await(t.Context(), "acknowledged", len(refs), func() (int, error) { return a.countAcknowledged(t.Context(), refs) }); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -58,13 +58,8 @@ func TestTheCostsOfTheCriticalPathStayWithinTheirLimits(t *testing.T) {
 		return refs
 	}
 	run(countedPaths / 2) // everything is warm
-	seen := map[models.Reference]bool{}
 	var tasks, activities, events []float64
 	for _, ref := range run(countedPaths) {
-		if seen[ref] {
-			continue
-		}
-		seen[ref] = true
 		p, err := readPath(t.Context(), a, ref)
 		if err != nil {
 			t.Fatal(err)

@@ -58,6 +58,9 @@ func Incident(ctx workflow.Context, state incident.State) error {
 	return w.run(ctx)
 }
 
+// goesOn reports whether this run goes on from an earlier one, which somebody may have begun, or reset, from an old state.
+func goesOn(ctx workflow.Context) bool { return workflow.GetInfo(ctx).ContinuedExecutionRunID != "" }
+
 // setup registers every query, command and signal before the first wait.
 func (w *incidentWorkflow) setup(ctx workflow.Context) error {
 	if w.state.EndpointVersions == nil {

@@ -23,15 +23,15 @@ const askAgainAfter = time.Minute
 
 // recording is the transient state of recordEvents.
 type recording struct {
-	pending  []pendingEvent           // applied and not in the store yet, in order
-	commands []incident.CommandResult // those whose last event is pending
-	calls    []notify.CallEnd         // that the ledger is to be told of
-	recorded int                      // Seq of the last event that the store is known to have
-	handed   int                      // Seq up to which Notify is at work, 0 when it is not
-	wanted   int                      // Seq of the last event that the store refused
-	refused  bool                     // the store refuses the first of them: no command is carried out
-	rebases  int                      // how often the incident went on from what the store has
-	rebasing bool
+	pending   []pendingEvent           // applied and not in the store yet, in order
+	commands  []incident.CommandResult // those whose last event is pending
+	calls     []notify.CallEnd         // that the ledger is to be told of
+	recorded  int                      // Seq of the last event that the store is known to have
+	handed    int                      // Seq up to which Notify is at work, 0 when it is not
+	refusedTo int                      // Seq of the last event that the store refused
+	refused   bool                     // the store refuses the first of them: no command is carried out
+	rebases   int                      // how often the incident went on from what the store has
+	rebasing  bool
 }
 
 // pendingEvent is an event that is not known to be in the store.
@@ -243,7 +243,7 @@ func (w *incidentWorkflow) noteRecorded(in recordInput) {
 		return
 	}
 	r.recorded = max(r.recorded, in.Events[len(in.Events)-1].Seq)
-	r.refused = r.refused && r.recorded < r.wanted
+	r.refused = r.refused && r.recorded < r.refusedTo
 	for n := range r.pending {
 		if p := &r.pending[n]; p.Seq <= r.recorded {
 			w.release(p)
@@ -258,7 +258,7 @@ func (w *incidentWorkflow) noteRecorded(in recordInput) {
 func (w *incidentWorkflow) noteRefused(ctx workflow.Context, in recordInput, err error) {
 	w.recording.refused = true
 	if len(in.Events) > 0 {
-		w.recording.wanted = max(w.recording.wanted, in.Events[len(in.Events)-1].Seq)
+		w.recording.refusedTo = max(w.recording.refusedTo, in.Events[len(in.Events)-1].Seq)
 	}
 	for n := range w.recording.pending {
 		w.release(&w.recording.pending[n])
