@@ -124,6 +124,7 @@ func (w *incidentWorkflow) notify(ctx workflow.Context, in recordInput, due dueM
 			w.recordHandedOver(ctx, w.delivery(mail))
 			w.showRefusal(ctx, models.ChannelEmail, out.Refused)
 		case !w.messaging.sending[mail]: // replaced while it was tried
+			w.forgetMessages([]notify.Notification{mail})
 			w.takeBack(ctx, mail, notify.ReasonSuperseded)
 		default:
 			if f, is := out.Failures[n]; is {

@@ -193,6 +193,19 @@ func TestAnOldMailDoesNotFollowTheNewerOne(t *testing.T) {
 	}
 }
 
+// A report is replaced while the mailer still has it, and the mailer does not take it: the incident ends all the same.
+func TestAMailReplacedAtTheMailerIsForgotten(t *testing.T) {
+	s := newStory(t)
+	s.notifying.After(10 * time.Second)
+	s.expedites()
+	s.after(time.Hour+5*time.Second, models.RoleAnalyst, &incident.Revise{Change: "worse", Material: true})
+	s.closes(8 * time.Hour)
+	s.run(models.SeverityMedium)
+	if published, revised := s.mailsFor(notify.PurposePublished), s.mailsFor(notify.PurposeRevised); published != 0 || revised != 2 {
+		t.Errorf("%d mails about the first report and %d about the second, want 0 and 2", published, revised)
+	}
+}
+
 // Events are carried into the next run, and what follows from them was found when they happened.
 func TestMessagesFollowFromTheIncidentAsItWas(t *testing.T) {
 	s := newStory(t)
