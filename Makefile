@@ -84,8 +84,12 @@ restore: setup ## drill: restore either database from an older backup while inci
 restore-proof: setup ## the drill, and that it fails where it should
 	$(GO) run ./test/restore -prove
 
+.PHONY: steps
+steps: setup ## kill the worker at each step of a critical incident; make test does so at every eighth
+	$(GO) test ./test/e2e -v -count=1 -timeout 60m -run TestAWorkerKilledBetweenAnyTwoSteps -args -every-step 1
+
 .PHONY: nightly
-nightly: chaos chaos-oracle upgrade-proof restore-proof gates-proof ## what takes too long for every change
+nightly: chaos chaos-oracle steps upgrade-proof restore-proof gates-proof ## what takes too long for every change
 
 .PHONY: check
 check: format names leaks vet generated modules bom lint workflows vuln ## everything short of the tests: format, retired names, secrets, vet, generated code, modules, licences, lint, workflowcheck, vulnerabilities

@@ -23,6 +23,7 @@ type arena struct {
 	temporal  client.Client
 	bare      *devstack.Process
 	bareLog   *os.File
+	floor     floorStage
 	processes processes
 	databases *databases
 	people    []people
@@ -50,7 +51,7 @@ func openArena(ctx context.Context, o Options) (a *arena, err error) {
 		}
 	}()
 	a.stack, err = stack.Start(ctx, stack.Options{
-		Dir: o.Dir, Binary: o.Binary, Pace: 0.01, Policy: policy(), PostgresSettings: statisticsSettings(), Progress: func(line string) { o.Progress("starting: " + line) },
+		Dir: o.Dir, Binary: o.Binary, Pace: pace, Policy: policy(), PostgresSettings: statisticsSettings(), Progress: func(line string) { o.Progress("starting: " + line) },
 	})
 	if err != nil {
 		return a, err
@@ -114,14 +115,21 @@ func (a *arena) connect() (err error) {
 	return err
 }
 
-// startBare starts the bare side's worker.
-func (a *arena) startBare(ctx context.Context, o Options) (err error) {
+// startBare starts the bare side's worker, with vendors of its own.
+func (a *arena) startBare(ctx context.Context, o Options) error {
+	settings, err := a.prepareFloor(ctx)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(o.Dir, "bare.json")
+	if err := writeJSON(path, settings); err != nil {
+		return err
+	}
 	a.bareLog, err = os.Create(filepath.Join(o.Dir, "logs", "bare-worker.log"))
 	if err != nil {
 		return err
 	}
-	d := a.stack.Dev
-	a.bare, err = devstack.StartProcess(ctx, "bare worker", o.Binary, o.BareArgs(d.Temporal, d.Namespace), nil, a.bareLog)
+	a.bare, err = devstack.StartProcess(ctx, "bare worker", o.Binary, o.BareArgs(path), nil, a.bareLog)
 	if err != nil {
 		return err
 	}
@@ -173,6 +181,9 @@ func (a *arena) close() {
 	}
 	if a.temporal != nil {
 		a.temporal.Close()
+	}
+	if a.floor.vendors != nil {
+		_ = a.floor.vendors.Close(context.Background()) // nothing calls them any more
 	}
 	if a.stack != nil {
 		a.stack.Stop()

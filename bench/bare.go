@@ -26,7 +26,11 @@ func (a *arena) startWorkflow(ctx context.Context, id string, workflow any, args
 
 // sendUpdate sends an empty update to a workflow of the bare side and waits for its answer.
 func (a *arena) sendUpdate(ctx context.Context, id string) error {
-	h, err := a.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+	return sendBareUpdate(ctx, a.temporal, id)
+}
+
+func sendBareUpdate(ctx context.Context, c client.Client, id string) error {
+	h, err := c.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: id, UpdateName: bareUpdate, WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err != nil {

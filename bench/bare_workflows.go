@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -18,19 +20,36 @@ const (
 )
 
 // BareWorker runs the bare side's workflows until ctx ends: the simplest ones with which Temporal can do each
-// operation. address is the host and port of Temporal's frontend. The error says that it cannot connect or start.
-func BareWorker(ctx context.Context, address, namespace string) error {
-	c, err := client.Dial(client.Options{HostPort: address, Namespace: namespace, Logger: silentLogger{}})
+// operation, and the floor. The error says that it cannot connect or start.
+func BareWorker(ctx context.Context, s BareSettings) error {
+	c, err := client.Dial(client.Options{HostPort: s.Temporal, Namespace: s.Namespace, Logger: silentLogger{}})
 	if err != nil {
 		return fmt.Errorf("connect to Temporal: %w", err)
 	}
 	defer c.Close()
+	f, err := newFloor(s, c)
+	if err != nil {
+		return fmt.Errorf("connect to the database: %w", err)
+	}
+	defer f.db.Close()
+	pages, err := f.handler()
+	if err != nil {
+		return err
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Address)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: pages, ReadHeaderTimeout: floorWithin}
+	go func() { _ = server.Serve(l) }()
+	defer server.Close()
 	w := worker.New(c, bareQueue, worker.Options{WorkerStopTimeout: time.Second})
-	for _, f := range []any{emptyWorkflow, endlessWorkflow, lifeWorkflow, handoverWorkflow} {
+	for _, f := range []any{emptyWorkflow, endlessWorkflow, lifeWorkflow, handoverWorkflow, floorWorkflow} {
 		w.RegisterWorkflow(f)
 	}
-	w.RegisterActivity(doNothing)
-	w.RegisterActivity(tellBegin)
+	for _, f := range []any{doNothing, tellBegin, f.Reach} {
+		w.RegisterActivity(f)
+	}
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the bare worker: %w", err)
 	}

@@ -17,16 +17,17 @@ import (
 
 // Options say what to measure, and how long.
 type Options struct {
-	Dir      string // an empty folder for data and logs
-	Binary   string // the product's binary, whose subcommand bench also runs the bare side's worker
-	BareArgs func(address, namespace string) []string
-	Pairs    int           // turns of each side
-	Clients  []int         // how many clients send requests at the same time
-	For      time.Duration // length of a turn
-	Most     int           // most operations in a turn; 0 is no bound
-	Reach    []int         // critical incidents published at the same moment; 1 is one after the other
-	Contacts int           // of the client on whose mails the vendor reports all at once
-	Only     []string      // names of comparisons, "reach", "flood", "hooks", "lists"; empty is all
+	Dir      string                         // an empty folder for data and logs
+	Binary   string                         // the product's binary, whose subcommand bench also runs the bare side's worker
+	BareArgs func(settings string) []string // for the file with BareSettings
+	Pairs    int                            // turns of each side
+	Clients  []int                          // how many clients send requests at the same time
+	For      time.Duration                  // length of a turn
+	Most     int                            // most operations in a turn; 0 is no bound
+	Reach    []int                          // critical incidents published at the same moment; 1 is one after the other
+	Crowd    int                            // incidents that are opened at once and stay open; 0: none
+	Contacts int                            // of the client on whose mails the vendor reports all at once
+	Only     []string                       // names of comparisons, "reach", "flood", "hooks", "crowd", "lists"; empty is all
 	Progress func(line string)
 }
 
@@ -57,8 +58,8 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 	if err := a.measureBursts(ctx, o, &r); err != nil {
 		return r, err
 	}
-	if len(r.Comparisons) == 0 && len(r.Reach) == 0 && r.Hooks == nil && r.Flood == nil && r.Lists == nil {
-		return r, errors.New("nothing was measured: choose among the comparisons, reach, flood, hooks and lists")
+	if len(r.Comparisons) == 0 && len(r.Reach) == 0 && r.Hooks == nil && r.Flood == nil && r.Crowd == nil && r.Lists == nil {
+		return r, errors.New("nothing was measured: choose among the comparisons, reach, flood, hooks, crowd and lists")
 	}
 	r.Incident = costsOfALife(r)
 	r.MemoryMB = a.processes.memory()
@@ -97,14 +98,22 @@ func (a *arena) measureBursts(ctx context.Context, o Options, r *Result) error {
 		r.Hooks = done
 		o.Progress(fmt.Sprintf("hooks, %d contacts: %.0f reports per second", o.Contacts, done.PerSecond))
 	}
-	if !o.wants("lists") {
+	if o.wants("lists") {
+		done, err := a.measureLists(ctx, o)
+		if err != nil {
+			return fmt.Errorf("lists: %w", err)
+		}
+		r.Lists = done
+	}
+	if !o.wants("crowd") {
 		return nil
 	}
-	done, err := a.measureLists(ctx, o) // last, because of its rows
+	done, err := a.measureCrowd(ctx, o.Crowd) // last, because the reconciler looks at each of them from then on
 	if err != nil {
-		return fmt.Errorf("lists: %w", err)
+		return fmt.Errorf("crowd: %w", err)
 	}
-	r.Lists = done
+	r.Crowd = done
+	o.Progress(fmt.Sprintf("crowd, %d incidents: the oldest first task waited %.0f ms", done.Incidents, done.Wait.Max))
 	return nil
 }
 

@@ -35,14 +35,16 @@ type comparison struct {
 	Aims       []float64 // the aim, then the next one
 	CPUAim     float64   // 0: none
 	bare, ours side
-	rounds     bool // all clients send at the same moment, then pause
+	pauseFor   time.Duration // when not 0, all clients send at the same moment, and then pause so long for each of them
 }
 
 // comparisons lists the comparisons, in the order of the report.
 func comparisons() []comparison {
 	return []comparison{
 		{Name: "handover", What: "publish → mail handed to the vendor, against an update → its activity starts", Metric: P50, Aims: []float64{3},
-			bare: bareHandover, ours: oursHandover, rounds: true},
+			bare: bareHandover, ours: oursHandover, pauseFor: mailsPerIncident * time.Second / mailsPerSecond},
+		{Name: "critical", What: "publish a critical incident → its call is placed, and all until a key acknowledges it, against the same written by hand", Metric: P50, Aims: []float64{2.5}, CPUAim: 2,
+			bare: floorCritical, ours: oursCritical, pauseFor: 150 * time.Millisecond},
 		{Name: "open", What: "open an incident over HTTP, against the start of an empty workflow", Metric: Rate, Aims: []float64{.6, .85},
 			bare: bareOpen, ours: oursOpen},
 		{Name: "command", What: "a command over HTTP, against an empty update", Metric: P50, Aims: []float64{2.5, 1.5},
@@ -58,10 +60,10 @@ const mailsPerSecond = 64
 
 // pause returns the time from one round to the next, or 0 when the clients do not wait for one another.
 func (c comparison) pause(clients int) time.Duration {
-	if !c.rounds {
+	if c.pauseFor == 0 {
 		return 0
 	}
-	return max(100*time.Millisecond, time.Duration(clients*mailsPerIncident)*time.Second/mailsPerSecond)
+	return max(100*time.Millisecond, time.Duration(clients)*c.pauseFor)
 }
 
 // ratio divides a pair's values, ours by bare.

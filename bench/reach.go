@@ -42,6 +42,7 @@ type Reach struct {
 
 	requested map[models.Reference]time.Time
 	answered  []time.Duration
+	calls     []time.Duration
 	mu        sync.Mutex
 }
 
@@ -140,15 +141,14 @@ func (r *Reach) awaitArrivals(ctx context.Context, a *arena) ([]time.Duration, e
 	if err != nil {
 		return nil, err
 	}
-	calls, err := waitTimes(r.requested, called)
-	if err != nil {
+	if r.calls, err = waitTimes(r.requested, called); err != nil {
 		return nil, fmt.Errorf("calls: %w", err)
 	}
 	mailed, err := a.firstMails(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r.Call, r.Answer = newLatency(calls), newLatency(r.answered)
+	r.Call, r.Answer = newLatency(r.calls), newLatency(r.answered)
 	return waitTimes(r.requested, mailed)
 }
 

@@ -13,14 +13,19 @@ import (
 
 // Write writes the result as JSON to a file, whose folder it creates when missing.
 func (r Result) Write(path string) error {
-	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write the result: %w", err)
-	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write the result: %w", err)
 	}
-	return os.WriteFile(path, append(b, '\n'), 0o644)
+	return writeJSON(path, r)
+}
+
+// writeJSON writes v to a file.
+func writeJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o600)
 }
 
 // Print writes the result to out, as tables for people.
@@ -43,6 +48,7 @@ func (r Result) Print(out io.Writer) {
 	r.printReach(out)
 	r.Flood.print(out)
 	r.Hooks.print(out)
+	r.Crowd.print(out)
 	r.Lists.print(out)
 	r.printCosts(out)
 	r.printIncident(out)

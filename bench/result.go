@@ -20,6 +20,7 @@ type Result struct {
 	Reach       []*Reach           `json:"reach,omitempty"`
 	Flood       *Flood             `json:"flood,omitempty"`
 	Hooks       *Hooks             `json:"hooks,omitempty"`
+	Crowd       *Crowd             `json:"crowd,omitempty"`
 	Lists       *Lists             `json:"lists,omitempty"`
 	Incident    Costs              `json:"per_incident"`
 	MemoryMB    map[string]float64 `json:"memory_mb"` // resident at the end

@@ -22,8 +22,12 @@ const bareWorker = "bare-worker"
 // runBench measures Watchfire against bare Temporal on a stack of its own. It returns an error when something did not
 // run, never for a measured value.
 func runBench(ctx context.Context, args []string, out io.Writer) (err error) {
-	if len(args) == 3 && args[0] == bareWorker {
-		return bench.BareWorker(ctx, args[1], args[2])
+	if len(args) == 2 && args[0] == bareWorker {
+		settings, err := bench.ReadBareSettings(args[1])
+		if err != nil {
+			return err
+		}
+		return bench.BareWorker(ctx, settings)
 	}
 	o, result, err := benchOptions(args)
 	if err != nil {
@@ -62,13 +66,14 @@ func benchOptions(args []string) (o bench.Options, result string, err error) {
 	clients := f.String("clients", "1,16", "how many clients send requests at the same time")
 	reach := f.String("reach", "1,500", "how many critical incidents are published at once; 1 is one after the other")
 	f.IntVar(&o.Contacts, "contacts", 2000, "how many mails the vendor reports on at once")
-	only := f.String("only", "", "what to measure, with commas between: handover, open, command, lifecycle, reach, flood, hooks; without it, all")
+	f.IntVar(&o.Crowd, "crowd", 10_000, "how many incidents are opened at once and stay open")
+	only := f.String("only", "", "what to measure, with commas between: handover, open, command, critical, lifecycle, reach, flood, hooks, crowd, lists; without it, all")
 	f.StringVar(&result, "out", filepath.Join("out", "bench.json"), "file for the result")
 	if err := f.Parse(args); err != nil {
 		return o, "", err
 	}
 	if *quick {
-		o.Pairs, o.For, o.Contacts, *reach = 1, 1500*time.Millisecond, 200, "16"
+		o.Pairs, o.For, o.Contacts, o.Crowd, *reach = 1, 1500*time.Millisecond, 200, 500, "16"
 	}
 	if o.Clients, err = parseNumbers(*clients); err != nil {
 		return o, "", fmt.Errorf("-clients: %w", err)
@@ -79,10 +84,13 @@ func benchOptions(args []string) (o bench.Options, result string, err error) {
 	if o.Contacts < 1 {
 		return o, "", errors.New("-contacts is less than 1: give a greater number")
 	}
+	if o.Crowd < 1 {
+		return o, "", errors.New("-crowd is less than 1: give a greater number")
+	}
 	if *only != "" {
 		o.Only = strings.Split(*only, ",")
 	}
-	o.BareArgs = func(address, namespace string) []string { return []string{"bench", bareWorker, address, namespace} }
+	o.BareArgs = func(settings string) []string { return []string{"bench", bareWorker, settings} }
 	return o, result, nil
 }
 

@@ -259,6 +259,9 @@ func (s *Stack) OwnerURL() string { return s.Postgres.URL(database) }
 // AppURL returns the URL of the database with the operator's login, which may become every audience, password included.
 func (s *Stack) AppURL() string { return s.urlOf(operatorLogin, s.keys.DatabasePassword) }
 
+// WorkerURL returns the URL of the database with the workers' login, password included.
+func (s *Stack) WorkerURL() string { return s.urlOf(workerLogin, s.keys.WorkerPassword) }
+
 // envOf returns the environment of a process: with its own login, and without the settings that are kept from it.
 func (s *Stack) envOf(user, password string, without ...string) []string {
 	env := s.Env()
@@ -380,8 +383,9 @@ func (s *Stack) startWorkers(ctx context.Context) error {
 	return nil
 }
 
-// StartWorker starts one more worker process. The first one answers health at Ports.Worker.
-func (s *Stack) StartWorker(ctx context.Context) error {
+// StartWorker starts one more worker process, with further settings, as NAME=value. The first one answers health at
+// Ports.Worker.
+func (s *Stack) StartWorker(ctx context.Context, settings ...string) error {
 	log, err := s.openLog(fmt.Sprintf("worker-%d", len(s.Workers)+1))
 	if err != nil {
 		return err
@@ -391,6 +395,7 @@ func (s *Stack) StartWorker(ctx context.Context) error {
 		port = s.options.Ports.Worker
 	}
 	env := append(s.envOf(workerLogin, s.keys.WorkerPassword), fmt.Sprintf("OPS_ADDRESS=127.0.0.1:%d", port))
+	env = append(env, settings...)
 	p, err := devstack.StartProcess(ctx, "worker", s.options.Binary, []string{"worker"}, env, log)
 	if err == nil {
 		s.Workers = append(s.Workers, p)

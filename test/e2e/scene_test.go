@@ -152,7 +152,7 @@ func restoreSystem(t *testing.T) {
 		restart func(context.Context) error
 	}{
 		{system.Postgres.Process().Done(), system.Postgres.Restart}, {system.Temporal.Process().Done(), system.Temporal.Restart},
-		{system.API.Done(), system.StartAPI}, {lastWorker().Done(), system.StartWorker},
+		{system.API.Done(), system.StartAPI}, {lastWorker().Done(), func(ctx context.Context) error { return system.StartWorker(ctx) }},
 	} {
 		select {
 		case <-part.done:
