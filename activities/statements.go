@@ -107,7 +107,7 @@ type SenderInput struct {
 // MayNotAct reports whether a user of the SOC is known to have lost the right to act for a client since they sent a
 // command: they are disabled, have another role, or their reach does not hold the client any more.
 func (r *Records) MayNotAct(ctx context.Context, in SenderInput) (bool, error) {
-	return store.Run(r.Store.InClient(ctx, store.Worker, in.ClientID), func(tx *store.Tx) (bool, error) { return tx.MayNotAct(in.UserID, in.Role) })
+	return r.Store.MayNotAct(ctx, in.ClientID, in.UserID, in.Role)
 }
 
 // StatementInput names what a contact is said to have said.

@@ -80,7 +80,8 @@ func (d *Desk) refused(ctx context.Context, u models.User, request incident.Comm
 	return why
 }
 
-// awaitRecorded looks into the store after the first pause, which then doubles, and gives up after the second.
+// awaitRecorded looks into the store after the first pause, then each time that twice as long has passed, and gives up
+// after the second.
 const (
 	recordedFirstLook = 4 * time.Millisecond
 	recordedWithin    = 3 * time.Second
@@ -92,27 +93,27 @@ const (
 func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Reference, request string) *incident.CommandResult {
 	ctx, cancel := context.WithTimeout(ctx, recordedWithin)
 	defer cancel()
-	for pause := recordedFirstLook; ; pause *= 2 {
+	as, client := sight(u)
+	began := time.Now()
+	for pause := recordedFirstLook; ; pause = time.Since(began) {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(pause):
 		}
-		_, recorded, _, err := d.recordedCommand(ctx, u, ref, request)
-		if recorded != nil || err != nil && models.KindOf(err) != models.NotFound {
-			return recorded
+		r, err := d.store.By(u).RecordedCommand(ctx, as, client, ref, request)
+		if r.Known != nil || err != nil && models.KindOf(err) != models.NotFound {
+			return r.Known
 		}
 	}
 }
 
-// recordedCommand returns the number of the incident's last event in the store, and the result of a request whose
-// events the store has, nil for none, and the database's time. NotFound: the user may not see the incident.
-func (d *Desk) recordedCommand(ctx context.Context, u models.User, ref models.Reference, request string,
-) (seq int, known *incident.CommandResult, now time.Time, err error) {
+// sight returns the audience and the client, zero for every one, in whose sight a user's commands are.
+func sight(u models.User) (store.Audience, uuid.UUID) {
 	if u.Role.Side() == models.SideSOC {
-		return d.store.By(u).RecordedCommand(ctx, store.SOC, uuid.Nil, ref, request)
+		return store.SOC, uuid.Nil
 	}
-	return d.store.By(u).RecordedCommand(ctx, store.Portal, u.ClientID, ref, request)
+	return store.Portal, u.ClientID
 }
 
 // admitCommand checks that the user may see the incident and send this command, and not too often. It records a
@@ -120,45 +121,47 @@ func (d *Desk) recordedCommand(ctx context.Context, u models.User, ref models.Re
 // and the result of a request that was carried out before.
 func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Reference, c incident.Command, request incident.CommandRequest,
 ) (seq int, known *incident.CommandResult, err error) {
-	seq, known, at, err := d.recordedCommand(ctx, u, ref, request.RequestID)
-	if err != nil {
-		return 0, nil, err
+	var found store.Recording
+	as, client := sight(u)
+	err = d.store.By(u).AdmitCommand(ctx, as, client, ref, request.RequestID, func(r store.Recording) (wanted bool, err error) {
+		found = r
+		return r.Known == nil, judgeCommand(u, c, request, r)
+	}, limitsOfCommand(u, ref, c.Name())...)
+	if err != nil || found.Known != nil || !incident.IsDecision(u.Role.Side()) {
+		return found.Seq, found.Known, err
 	}
-	if err := auth.Allow(c.Name(), u.Role); err != nil {
-		return 0, nil, err
-	}
-	if known != nil && known.Fingerprint != request.Fingerprint {
-		return 0, nil, keyReused()
-	}
-	if known != nil {
-		return seq, known, nil
-	}
-	// A command that is wrong in itself is wrong for every incident. The workflow judges the state of this one.
-	err = incident.Incident{}.Can(c, request.CommandContext, at)
-	if k := models.KindOf(err); k == models.Invalid || k == models.Forbidden {
-		return 0, nil, err
-	}
-	if err := incident.CheckNew(c); err != nil {
-		return 0, nil, err
-	}
-	if err := models.CheckTexts(c); err != nil { // at the door alone: a workflow takes what older versions let in
-		return 0, nil, err
-	}
-	if err := d.useCommand(ctx, u, ref, c.Name()); err != nil {
-		return 0, nil, err
-	}
-	if !incident.IsDecision(u.Role.Side()) {
-		return seq, nil, nil
-	}
-	return seq, nil, d.inSight(ctx, u)(func(tx *store.Tx) error {
+	return found.Seq, nil, d.inSight(ctx, u)(func(tx *store.Tx) error {
 		if err := requireAnother(tx, u, ref, c); err != nil {
 			return err
 		}
 		return tx.SaveDecision(store.Decision{
-			RequestID: request.RequestID, Incident: ref, Command: c.Name(), UserID: u.ID, Fingerprint: request.Fingerprint, At: at,
-			Said: store.Said{Role: u.Role, Person: request.Person, Via: request.Via, Body: string(request.Body), Seq: seq},
+			RequestID: request.RequestID, Incident: ref, Command: c.Name(), UserID: u.ID, Fingerprint: request.Fingerprint, At: found.Now,
+			Said: store.Said{Role: u.Role, Person: request.Person, Via: request.Via, Body: string(request.Body), Seq: found.Seq},
 		})
 	})
+}
+
+// judgeCommand returns why a user may not send a command, whatever the state of the incident is, which the workflow
+// judges: of what the store knows of it, only an earlier request under the same key counts.
+func judgeCommand(u models.User, c incident.Command, request incident.CommandRequest, r store.Recording) error {
+	if err := auth.Allow(c.Name(), u.Role); err != nil {
+		return err
+	}
+	switch {
+	case r.Known != nil && r.Known.Fingerprint != request.Fingerprint:
+		return keyReused()
+	case r.Known != nil:
+		return nil
+	}
+	// A command that is wrong in itself is wrong for every incident.
+	err := incident.Incident{}.Can(c, request.CommandContext, r.Now)
+	if k := models.KindOf(err); k == models.Invalid || k == models.Forbidden {
+		return err
+	}
+	if err := incident.CheckNew(c); err != nil {
+		return err
+	}
+	return models.CheckTexts(c) // at the door alone: a workflow takes what older versions let in
 }
 
 // requireAnother refuses an approval of somebody who may be the person who approved before, see store.Tx.AreOne. The

@@ -117,22 +117,32 @@ func (d *Desk) clientOf(ctx context.Context, u models.User, number int) (uuid.UU
 }
 
 // use counts a request of a user about the client with a number, before anything of it is written or told to anybody.
-// TooMany: a share is used up, and nothing was counted.
+// TooMany: a share is used up, and nothing was counted. NotFound: the client does not exist, or is not within the user's
+// reach.
 func (d *Desk) use(ctx context.Context, u models.User, number int, operation string, more ...store.Limit) error {
-	client, err := d.clientOf(ctx, u, number)
-	if err != nil {
+	if _, err := d.clientOf(ctx, u, number); err != nil {
 		return err
 	}
-	limits := append(more, ofUser.limitOf(u),
-		ofClientSide.limit("client", client.String()+" "+string(u.Role.Side()), "this client gets more requests than it can take"))
-	for _, c := range costly[operation] {
-		whose := string(u.Role.Side())
-		if c.ofEach {
-			whose = u.ID.String()
-		}
-		limits = append(limits, c.limit(c.scope, client.String()+" "+whose, c.words))
+	return d.store.By(u).Use(ctx, limitsOf(u, number, operation, more...)...)
+}
+
+// limitsOf holds the shares that a request of a user about the client with a number uses. For a user of a client it is
+// always their own.
+func limitsOf(u models.User, number int, operation string, more ...store.Limit) []store.Limit {
+	client := strconv.Itoa(number)
+	if u.Role.Side() != models.SideSOC {
+		client = u.ClientID.String()
 	}
-	return d.store.By(u).Use(ctx, limits...)
+	side := client + " " + string(u.Role.Side())
+	limits := append(more, ofUser.limitOf(u), ofClientSide.limit("client", side, "this client gets more requests than it can take"))
+	for _, c := range costly[operation] {
+		key := side
+		if c.ofEach {
+			key = client + " " + u.ID.String()
+		}
+		limits = append(limits, c.limit(c.scope, key, c.words))
+	}
+	return limits
 }
 
 // useOwn counts a request of a user that is about no client.
@@ -148,9 +158,9 @@ func (d *Desk) useLogins(ctx context.Context, u models.User, number int, operati
 	return d.use(ctx, u, number, operation)
 }
 
-// useCommand counts a command of a user to an incident that they see.
-func (d *Desk) useCommand(ctx context.Context, u models.User, ref models.Reference, command string) error {
-	return d.use(ctx, u, ref.ClientNumber(), command,
+// limitsOfCommand holds the shares that a command of a user to an incident uses.
+func limitsOfCommand(u models.User, ref models.Reference, command string) []store.Limit {
+	return limitsOf(u, ref.ClientNumber(), command,
 		ofUserThere.limit("user in incident", u.ID.String()+" "+string(ref), "you send this incident more commands than it can take"),
 		ofIncident.limit("incident", string(ref)+" "+string(u.Role.Side()), "this incident gets more commands than it can take"))
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // begins finds the calls that begin a transaction on the desk's own store, past the user whom it is for.
-var begins = regexp.MustCompile(`d\.store\.(ForClient|ForSOC|ForLogins|InClient|InEveryClient|InLogins|RecordedCommand|Recorded|CreateClient|Alarms|Use)\(`)
+var begins = regexp.MustCompile(`d\.store\.(ForClient|ForSOC|ForLogins|InClient|InEveryClient|InLogins|RecordedCommand|AdmitCommand|Recorded|CreateClient|Alarms|Use)\(`)
 
 // Every transaction for a person begins with store.Store.By, so that the database knows whom it is for and what they reach.
 // Facts of machines alone do without.

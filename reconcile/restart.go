@@ -52,8 +52,8 @@ func (p *pass) repeatCommands(ctx context.Context, l incident.Lost, latest strin
 	}
 	var problems []error
 	for _, c := range left {
-		_, done, _, err := p.Store.RecordedCommand(ctx, store.SOC, l.Incident.ClientID, r, c.request.RequestID)
-		if err == nil && done == nil && !l.HasRejected(c.request.RequestID) {
+		done, err := p.Store.RecordedCommand(ctx, store.SOC, l.Incident.ClientID, r, c.request.RequestID)
+		if err == nil && done.Known == nil && !l.HasRejected(c.request.RequestID) {
 			p.Log.InfoContext(ctx, "a command that no run judged is left once more", "incident", string(r), "command", c.name)
 			err = p.signal(ctx, r, c.name, c.request)
 		}

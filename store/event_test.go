@@ -365,11 +365,11 @@ func TestRecordedCommandIsForThoseWhoSeeTheIncident(t *testing.T) {
 	h.recordCommand(h.acme, &i, "request-1", h.analyst.Actor(), &incident.Recommended{ID: "r1", Text: "t"})
 	want := &incident.CommandResult{RequestID: "request-1", Command: "c", Fingerprint: "f", FirstSeq: 2, LastSeq: 2}
 	look := func(as store.Audience, te uuid.UUID, request string) (*incident.CommandResult, error) {
-		seq, found, _, err := h.RecordedCommand(t.Context(), as, te, i.Reference, request)
+		found, err := h.RecordedCommand(t.Context(), as, te, i.Reference, request)
 		if err == nil {
-			equal(t, "seq", seq, i.Seq)
+			equal(t, "seq", found.Seq, i.Seq)
 		}
-		return found, err
+		return found.Known, err
 	}
 	_, err := look(store.Portal, h.acme.ID, "request-1")
 	h.fails(err, models.NotFound) // not published

@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
 	"github.com/watchfire-mdr/watchfire/store/storetest"
 )
@@ -158,4 +161,36 @@ func BenchmarkUseLimits(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// A command is counted when it is to be sent, and not when it was carried out before, is refused, or is nobody's to see.
+func TestACommandIsCountedWhenItIsToBeSent(t *testing.T) {
+	h := newHouse(t)
+	i := h.open(h.acme, "open")
+	h.recordCommand(h.acme, &i, "request-1", h.analyst.Actor(), &incident.Recommended{ID: "r1", Text: "t"})
+	admit := func(as store.Audience, client uuid.UUID, request string, refused error) (found store.Recording, err error) {
+		return found, h.AdmitCommand(t.Context(), as, client, i.Reference, request, func(r store.Recording) (bool, error) {
+			found = r
+			return r.Known == nil, refused
+		}, ten("user", "u"), ten("client", "c"))
+	}
+	refused := models.Errorf(models.Forbidden, "not you")
+	for range 20 {
+		found, err := admit(store.SOC, uuid.Nil, "request-1", nil)
+		h.ok(err)
+		equal(t, "known", found.Known != nil && found.Seq == i.Seq, true)
+		_, err = admit(store.SOC, uuid.Nil, "request-2", refused)
+		h.fails(err, models.Forbidden)
+		_, err = admit(store.Portal, h.acme.ID, "request-2", nil)
+		h.fails(err, models.NotFound) // not published
+	}
+	for range 10 {
+		_, err := admit(store.SOC, uuid.Nil, "request-2", nil)
+		h.ok(err)
+	}
+	_, err := admit(store.SOC, uuid.Nil, "request-2", nil)
+	refusal(t, err)
+	found, err := admit(store.SOC, uuid.Nil, "request-1", nil)
+	h.ok(err)
+	equal(t, "known though nothing is left", found.Known != nil, true)
 }

@@ -288,7 +288,7 @@ func TestNoTableShowsMoreThanAUsersReach(t *testing.T) {
 	for _, scope := range []store.Scope{h.By(limited).InEveryClient(t.Context()), h.By(h.acme.user).InClient(t.Context(), store.Portal, h.other.ID)} {
 		h.fails(scope(func(*store.Tx) error { return nil }), models.Unauthorized)
 	}
-	_, _, _, err := h.By(limited).RecordedCommand(t.Context(), store.SOC, uuid.Nil, "SI-1001-0001", "x")
+	_, err := h.By(limited).RecordedCommand(t.Context(), store.SOC, uuid.Nil, "SI-1001-0001", "x")
 	h.fails(err, models.Unauthorized)
 }
 

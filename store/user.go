@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 
 	"github.com/watchfire-mdr/watchfire/address"
@@ -301,16 +302,34 @@ func (tx *Tx) setReach(user uuid.UUID, numbers []int) error {
 	return problem("set reach", tx.db.Create(&rows).Error)
 }
 
-// MayNotAct reports whether a user is known to have lost the right to act in a role for the transaction's client: they are
-// disabled, have another role, or the client is no longer within their reach. "" stands for whatever role they have.
+// lostRight counts a user who is known to have lost the right to act in a role for a client: they are disabled, have another
+// role, or the client is no longer within their reach. "" stands for whatever role they have.
+const lostRight = `select count(*) from users where id = $1 and (disabled_at is not null or role <> coalesce(nullif($2, ''), role)
+	or limited and not exists (select from user_reach r where r.user_id = users.id and r.client_id = $3))`
+
+// MayNotAct reports whether a user is known to have lost the right to act in a role, "" for any, for the transaction's client.
 func (tx *Tx) MayNotAct(user uuid.UUID, as models.Role) (bool, error) {
 	if err := tx.needsClient(); err != nil {
 		return false, err
 	}
 	var found int64
-	err := tx.db.Table("users").Where(`id = ? and (disabled_at is not null or role <> coalesce(nullif(?, ''), role)
-		or limited and not exists (select from user_reach r where r.user_id = users.id and r.client_id = ?))`, user, as, tx.client).Count(&found).Error
+	on := tx.db.Statement
+	err := on.ConnPool.QueryRowContext(on.Context, lostRight, user, as, tx.client).Scan(&found)
 	return found > 0, problem("look for user", err)
+}
+
+// MayNotAct does what Tx.MayNotAct does, for a worker, in one round trip.
+func (s *Store) MayNotAct(ctx context.Context, client, user uuid.UUID, as models.Role) (lost bool, err error) {
+	err = s.send(ctx, func(b *pgx.Batch) {
+		b.Queue(takeRole, roleSettings(Worker.role(), client, false)...)
+		b.Queue(lostRight, user, as, client).QueryRow(func(row pgx.Row) error {
+			var found int64
+			err := row.Scan(&found)
+			lost = found > 0
+			return err
+		})
+	})
+	return lost, problem("look for user", err)
 }
 
 // LostRoles returns those of some users of the transaction's client who are known to have lost the right to act as they did:

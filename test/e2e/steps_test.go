@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/watchfire-mdr/watchfire/models"
+	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/models/notify"
 )
 
@@ -50,7 +51,7 @@ func playUntilStep(t *testing.T, n int) (killed bool) {
 		t.Fatal(err)
 	}
 	k.arm(lastWorker().Kill)
-	s.publish()
+	s.send(s.analyst, &incident.Publish{})
 	s.await("the worker to die or the incident to be acknowledged", func() (bool, error) {
 		select {
 		case <-k.dead:
