@@ -165,6 +165,7 @@ func (h *Hooks) keepStatement(ctx context.Context, row store.LedgerRow, key noti
 type conversation struct {
 	purpose  notify.Purpose
 	effect   string // key of the call
+	revision int    // of the incident, that the call tells of
 	incident incident.Incident
 	endpoint *incident.Endpoint // of an approval; nil: the incident has it no more
 	contact  models.Contact
@@ -175,7 +176,7 @@ type conversation struct {
 // readConversation reads what a call is about.
 func readConversation(tx *store.Tx, k *call) (err error) {
 	p := &k.about
-	p.purpose, p.effect, p.at = k.row.Purpose, k.row.Key, tx.Now()
+	p.purpose, p.effect, p.revision, p.at = k.row.Purpose, k.row.Key, k.row.Revision, tx.Now()
 	if p.contact, err = tx.Contact(k.row.Contact); err != nil || k.row.Incident == "" {
 		return err
 	}
@@ -202,6 +203,9 @@ func (p conversation) announcement(stage notify.CallStage) report.Announcement {
 	a := report.Announcement{
 		Menu: stage.Menu, Language: p.contact.Language, Reference: p.incident.Reference, Severity: p.incident.PublishedSeverity,
 		Drill: p.incident.Exercise.IsDrill(),
+	}
+	if p.incident.Revision < p.revision { // the first call rings before the store has the publication, which makes this public
+		a.Severity = p.incident.Severity
 	}
 	if p.endpoint != nil {
 		a.Release = p.endpoint.Desired == models.DesiredReleased

@@ -37,6 +37,20 @@ func TestTheSeverityThatIsSpokenIsTheOneTheClientReads(t *testing.T) {
 	d.says(d.speaks("voice", d.call, "", ""), http.StatusOK, "<Gather", "low")
 }
 
+// A critical incident's first call goes out together with the events of its publication, and the worker may die between.
+func TestACallThatRingsBeforeItsPublicationIsRecordedIsSpoken(t *testing.T) {
+	d := newDoor(t)
+	early := d.tenant
+	d.ok(d.store.ForClient(d.Context(), store.SOC, early.client.ID, func(tx *store.Tx) (err error) {
+		early.incident, err = tx.OpenIncident(incident.Opened{Title: title, Severity: models.SeverityCritical}, analyst, noon, "early", "f")
+		return err
+	}))
+	call := d.calls(early, 1)
+	d.says(d.speaks("voice", call, "", ""), http.StatusOK, "<Gather", "critical")
+	d.says(d.speaks("key", call, "?n=1", "1"), http.StatusOK, "recorded")
+	d.tells(pressed(call, call.Workflow, "1"))
+}
+
 func TestKeys(t *testing.T) {
 	for _, c := range []struct {
 		digit, query string

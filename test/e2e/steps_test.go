@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -115,20 +116,24 @@ func (k *killer) last() string {
 	return k.seen[len(k.seen)-1]
 }
 
-// step notes a step, and kills the worker at the wanted one.
-func (k *killer) step(what string) {
+// step notes a step, and kills the worker at the wanted one. It returns false then: what the worker was about to do, or to
+// hear, goes no further.
+func (k *killer) step(what string) (goesOn bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.kill == nil {
-		return
+		return true
 	}
-	k.seen = append(k.seen, what)
-	if len(k.seen) == k.at {
-		k.kill()
-		k.kill = nil
-		close(k.dead)
+	if k.seen = append(k.seen, what); len(k.seen) < k.at {
+		return true
 	}
+	k.kill()
+	k.kill = nil
+	close(k.dead)
+	return false
 }
+
+var errKilled = errors.New("the worker is dead")
 
 // settings starts what stands between, until the end of the test, and returns the settings of a worker that goes by it.
 func (k *killer) settings(t *testing.T) []string {
@@ -165,7 +170,9 @@ func (k *killer) serveTemporal(t *testing.T) (address string) {
 		if !strings.HasPrefix(name, "Respond") || strings.HasPrefix(name, "RespondQuery") {
 			return next(ctx, in)
 		}
-		k.step("before " + name)
+		if !k.step("before " + name) {
+			return nil, errKilled
+		}
 		out, err := next(ctx, in)
 		k.step("after " + name)
 		return out, err
@@ -187,14 +194,17 @@ func (k *killer) serveVendor(t *testing.T, base string) (address string) {
 	forward := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		ModifyResponse: func(r *http.Response) error {
-			k.step("after " + r.Request.Method + " " + path.Base(r.Request.URL.Path))
+			if !k.step("after " + r.Request.Method + " " + path.Base(r.Request.URL.Path)) {
+				return errKilled
+			}
 			return nil
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {}, // its worker is dead
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		k.step("before " + r.Method + " " + path.Base(r.URL.Path))
-		forward.ServeHTTP(w, r)
+		if k.step("before " + r.Method + " " + path.Base(r.URL.Path)) {
+			forward.ServeHTTP(w, r)
+		}
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
@@ -241,7 +251,7 @@ type connection struct {
 }
 
 // pass hands messages on, after a look at each. The first one of the asking side has no type.
-func (c *connection) pass(from io.ReadCloser, to io.WriteCloser, untyped bool, look func(kind byte, body []byte)) {
+func (c *connection) pass(from io.ReadCloser, to io.WriteCloser, untyped bool, look func(kind byte, body []byte) (goesOn bool)) {
 	defer from.Close()
 	defer to.Close()
 	r := bufio.NewReader(from)
@@ -257,8 +267,8 @@ func (c *connection) pass(from io.ReadCloser, to io.WriteCloser, untyped bool, l
 		if _, err := io.ReadFull(r, body); err != nil {
 			return
 		}
-		if !first {
-			look(header[0], body)
+		if !first && !look(header[0], body) {
+			return
 		}
 		if _, err := to.Write(append(header, body...)); err != nil {
 			return
@@ -267,7 +277,7 @@ func (c *connection) pass(from io.ReadCloser, to io.WriteCloser, untyped bool, l
 }
 
 // asked looks at what the worker asks for.
-func (c *connection) asked(kind byte, body []byte) {
+func (c *connection) asked(kind byte, body []byte) (goesOn bool) {
 	text := func() string {
 		at := bytes.IndexByte(body, 0)
 		one := string(body[:max(at, 0)])
@@ -279,14 +289,14 @@ func (c *connection) asked(kind byte, body []byte) {
 	case 'P': // parse: a name, a statement
 		name := text()
 		c.statements[name] = text()
-		return
+		return true
 	case 'B': // bind: a portal, the name of a statement
 		text()
 		statement = c.statements[text()]
 	case 'Q':
 		statement = text()
 	default:
-		return
+		return true
 	}
 	statement = strings.ToLower(strings.TrimSpace(statement))
 	c.lock.Lock()
@@ -300,20 +310,16 @@ func (c *connection) asked(kind byte, body []byte) {
 	}
 	ends := c.ends
 	c.lock.Unlock()
-	if ends {
-		c.step("before a commit")
-	}
+	return !ends || c.step("before a commit")
 }
 
 // answered looks at what PostgreSQL answers.
-func (c *connection) answered(kind byte, body []byte) {
+func (c *connection) answered(kind byte, body []byte) (goesOn bool) {
 	c.lock.Lock()
 	over := kind == 'C' && c.ends && bytes.HasPrefix(body, []byte("COMMIT"))
 	if over {
 		c.dirty, c.ends = false, false
 	}
 	c.lock.Unlock()
-	if over {
-		c.step("after a commit")
-	}
+	return !over || c.step("after a commit")
 }
