@@ -46,8 +46,7 @@ func (s *Store) Use(ctx context.Context, limits ...Limit) error {
 }
 
 // useAfter does what Use does in a transaction that begins with what first queues: the role, and what is to be read
-// before. It keeps what it used when wanted says so after that. Should the server fail in that moment, the use may be
-// forgotten: nobody waits for the disk because of it.
+// before. It keeps what it used when wanted says so after that.
 func (s *Store) useAfter(ctx context.Context, first func(*pgx.Batch), wanted func() (bool, error), limits []Limit) error {
 	limits = slices.SortedFunc(slices.Values(limits), func(a, b Limit) int { // so that two never wait for each other
 		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Key, b.Key))
@@ -63,7 +62,6 @@ func (s *Store) useAfter(ctx context.Context, first func(*pgx.Batch), wanted fun
 			var batch pgx.Batch
 			batch.Queue("begin")
 			first(&batch)
-			batch.Queue("set local synchronous_commit to off")
 			batch.Queue(takeRole, roleSettings(logins.role(), uuid.Nil, false)...)
 			batch.Queue(useLimits, scopes, keys, every, most).Query(func(rows pgx.Rows) error {
 				spent = slices.Clone(limits)
