@@ -2,8 +2,11 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,9 +14,15 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
 	"golang.org/x/time/rate"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
@@ -46,7 +55,9 @@ func (e *slow) DescribeWorkflowExecution(ctx context.Context, id, _ string) (*wo
 func TestLooksAreBoundedAndReachSixThousandWorkflowsInAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &slow{takes: 20 * time.Millisecond}
-		p := (&Reconciler{Temporal: e, looks: newLooks()}).newPass()
+		r := &Reconciler{Temporal: e}
+		r.lookAgain()
+		p := r.newPass()
 		began := time.Now()
 		var all sync.WaitGroup
 		for range sideBySide {
@@ -70,11 +81,129 @@ func TestLooksAreBoundedAndReachSixThousandWorkflowsInAMinute(t *testing.T) {
 	})
 }
 
-func TestTheFewerWorkflowsTheFewerLooks(t *testing.T) {
-	for looks, want := range map[int64]rate.Limit{0: 40, 200: 40, 1200: 40, 2400: 80, 6000: 120, 60000: 120} {
-		if got := paceFor(looks); got != want {
-			t.Errorf("%d looks at %v a second, want %v", looks, got, want)
+func TestCalmIncidentsAreLookedAtInTurns(t *testing.T) {
+	for incidents, want := range map[int]int{0: 1, 100: 1, 101: 2, 6000: 60, 100_000: 300} {
+		if got := turnsFor(incidents); got != want {
+			t.Errorf("%d incidents are looked at in %d passes, want %d", incidents, got, want)
 		}
+	}
+}
+
+// listing is an engine that lists and describes the runs of workflows, by id.
+type listing struct {
+	Temporal
+	runs  map[string]string
+	mu    sync.Mutex
+	asked map[string]int // looks since the last pass, by id
+	began []string       // ids of workflows
+}
+
+func (e *listing) ListWorkflow(_ context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	page := &workflowservice.ListWorkflowExecutionsResponse{}
+	for _, id := range slices.Sorted(maps.Keys(e.runs)) {
+		if len(page.Executions) < int(r.GetPageSize())/10 && id > string(r.GetNextPageToken()) {
+			page.Executions = append(page.Executions, &workflowpb.WorkflowExecutionInfo{
+				Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: e.runs[id]}, TaskQueue: models.QueueIncidents,
+			})
+			page.NextPageToken = []byte(id)
+		}
+	}
+	if len(page.Executions) < int(r.GetPageSize())/10 {
+		page.NextPageToken = nil
+	}
+	return page, nil
+}
+
+func (e *listing) DescribeWorkflowExecution(_ context.Context, id, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asked[id]++
+	run, runs := e.runs[id]
+	if !runs {
+		return nil, serviceerror.NewNotFound("no such workflow")
+	}
+	return &workflowservice.DescribeWorkflowExecutionResponse{
+		ExecutionConfig: &workflowpb.WorkflowExecutionConfig{TaskQueue: &taskqueuepb.TaskQueue{Name: models.QueueIncidents}},
+		WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
+			Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: run}, Type: &commonpb.WorkflowType{Name: models.IncidentWorkflow},
+			Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, FirstRunId: run, StartTime: timestamppb.Now(), ExecutionTime: timestamppb.Now(),
+		},
+	}, nil
+}
+
+func (e *listing) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.began = append(e.began, o.ID)
+	return nil, nil
+}
+
+// Many incidents run. Each is looked at in its turn, and at once when Temporal lists another run of it, or none, or when there
+// is an alarm about it.
+func TestWhatIsSuspiciousIsLookedAtInEachPass(t *testing.T) {
+	s, _ := storetest.New(t)
+	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &listing{runs: map[string]string{}, asked: map[string]int{}}
+	var refs []models.Reference
+	for n := range 3 * calmAtOnce {
+		err := s.ForClient(t.Context(), store.SOC, c.ID, func(tx *store.Tx) error {
+			i, err := tx.OpenIncident(incident.Opened{Title: "T", Severity: models.SeverityLow}, models.System(), time.Now(), fmt.Sprint("open ", n), "f")
+			if err != nil {
+				return err
+			}
+			refs = append(refs, i.Reference)
+			e.runs[i.Reference.WorkflowID()] = "run 1"
+			return tx.MarkRunning(i.Reference)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &Reconciler{Store: s, Temporal: e, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	r.lookAgain()
+	r.looks, r.calmLooks = rate.NewLimiter(rate.Inf, 1), rate.NewLimiter(rate.Inf, 1)
+	total := map[string]int{}
+	compare := func() (asked map[string]int) {
+		t.Helper()
+		clear(e.asked)
+		if err := r.compare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		delete(e.asked, "no such workflow")
+		for id := range e.asked {
+			total[id]++
+		}
+		return maps.Clone(e.asked)
+	}
+	if asked := compare(); len(asked) != len(refs) {
+		t.Fatalf("the first pass looked at %d of %d incidents", len(asked), len(refs))
+	}
+	clear(total)
+	for range 3 {
+		if asked := compare(); len(asked) > len(refs)/2 {
+			t.Errorf("a pass looked at %d of %d calm incidents", len(asked), len(refs))
+		}
+	}
+	if len(total) != len(refs) {
+		t.Errorf("in three passes %d of %d incidents were looked at", len(total), len(refs))
+	}
+	moved, stuck, gone := refs[10].WorkflowID(), refs[20], refs[30].WorkflowID()
+	e.runs[moved] = "run 2"
+	delete(e.runs, gone)
+	if err := s.RaiseAlarm(t.Context(), models.Alarm{Kind: models.AlarmStuck, Subject: string(stuck), Detail: "d"}); err != nil {
+		t.Fatal(err)
+	}
+	asked := compare()
+	if asked[moved] == 0 || asked[stuck.WorkflowID()] == 0 || !slices.Equal(e.began, []string{gone}) {
+		t.Errorf("looked at the incident with another run %d times, at that of the alarm %d times; began %v, want %s",
+			asked[moved], asked[stuck.WorkflowID()], e.began, gone)
+	}
+	open, err := s.OpenAlarms(t.Context())
+	if err != nil || len(open) != 1 || open[0].Subject != string(refs[30]) {
+		t.Errorf("the open alarms are %+v, %v, want the one about the incident without a workflow", open, err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -47,10 +46,10 @@ type pass struct {
 	complete      bool      // every watched incident and every open notice was listed
 	now           time.Time // when the incidents or notices at hand were listed, by the database's clock
 
-	looked   atomic.Int64
 	mu       sync.Mutex
 	raised   map[alarmKey]bool
-	unjudged map[string]bool // references, and ids of notices, about which this pass says nothing
+	runs     map[string]string // the run of each incident's workflow that runs, by its id
+	unjudged map[string]bool   // references, and ids of notices, about which this pass says nothing
 }
 
 // referenceOf returns the reference in the subject of an alarm: the reference itself, or in the id of a workflow.
@@ -72,7 +71,6 @@ type workflowState struct {
 
 // look asks the engine about a workflow of a type. It is no error that there is none.
 func (p *pass) look(ctx context.Context, id, kind string) (workflowState, error) {
-	p.looked.Add(1)
 	if p.looks != nil {
 		if err := p.looks.Wait(ctx); err != nil {
 			return workflowState{}, fmt.Errorf("look at %s: %w", id, err)

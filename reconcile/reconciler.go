@@ -35,12 +35,10 @@ const (
 	// sideBySide is how many workflows are looked at, or started, at a time.
 	sideBySide = 16
 	// mostLooks bounds the looks at workflows in a second, each of which costs Temporal, its database and this process
-	// some milliseconds of CPU. 6,000 workflows are looked at within a minute.
+	// some milliseconds of CPU.
 	mostLooks = 120
-	// fewestLooks is the bound for a few workflows, which are soon looked at, and looksWithin how long a pass may take
-	// before the bound is raised from there.
-	fewestLooks = 40
-	looksWithin = 30 * time.Second
+	// calmLooks bounds those of them at incidents about which nothing is suspicious.
+	calmLooks = 10
 	// startWithin bounds the start of one workflow.
 	startWithin = 10 * time.Second
 	// settleIn is how long after its start a reconciler waits for the rest of the system to start, too.
@@ -74,9 +72,12 @@ type Reconciler struct {
 	began       time.Time
 	engineFails int // checks in a row in which the engine did not answer
 	workersRun  atomic.Bool
-	resets      sync.Map      // run id of an incident that was reset and is told what the store has
-	gone        sync.Map      // workflow id -> when it was first found not to run, by the database's clock
-	looks       *rate.Limiter // nil, as for an operator who waits: looks have no bound
+	resets      sync.Map          // run id of an incident that was reset and is told what the store has
+	gone        sync.Map          // workflow id -> when it was first found not to run, by the database's clock
+	looks       *rate.Limiter     // nil, as for an operator who waits: looks have no bound
+	calmLooks   *rate.Limiter     // of looks at calm incidents
+	seen        map[string]string // the run of each incident's workflow, by its id, as the last pass found it; nil: every one is looked at
+	turn        int               // counts the passes
 }
 
 // Run compares store and engine while this process holds the lease, until ctx ends. Several processes may run it: one
@@ -140,7 +141,7 @@ func (r *Reconciler) requireLease(ctx context.Context) error {
 // wrong with the whole system is looked for beside, because the comparison of many incidents takes a minute.
 func (r *Reconciler) begin(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	r.looks = newLooks()
+	r.lookAgain()
 	var running sync.WaitGroup
 	running.Go(func() { r.repeat(ctx, passEvery, r.checkSystem, "workers and engine were not checked in full") })
 	running.Go(func() { r.repeat(ctx, passEvery, r.compare, "store and engine were not compared in full") })
@@ -171,19 +172,18 @@ func (r *Reconciler) repeat(ctx context.Context, pause time.Duration, do func(co
 // Pass does once what Run does again and again: it compares store and engine, looks for what is wrong with the whole
 // system, and sends the bulletins that are due. It may run in several processes at once.
 func (r *Reconciler) Pass(ctx context.Context) error {
-	r.looks = newLooks()
+	r.lookAgain()
 	return errors.Join(r.compare(ctx), r.checkSystem(ctx))
 }
 
-func newLooks() *rate.Limiter { return rate.NewLimiter(mostLooks, sideBySide) }
-
-// paceFor returns the bound for the looks in a second when a pass takes so many.
-func paceFor(looks int64) rate.Limit {
-	return rate.Limit(min(max(float64(looks)/looksWithin.Seconds(), fewestLooks), mostLooks))
+// lookAgain makes the next pass look at every incident.
+func (r *Reconciler) lookAgain() {
+	r.looks, r.calmLooks = rate.NewLimiter(mostLooks, sideBySide), rate.NewLimiter(calmLooks, 1)
+	r.seen = nil
 }
 
 func (r *Reconciler) newPass() *pass {
-	return &pass{Reconciler: r, raised: map[alarmKey]bool{}, unjudged: map[string]bool{}, now: time.Now()}
+	return &pass{Reconciler: r, raised: map[alarmKey]bool{}, unjudged: map[string]bool{}, runs: map[string]string{}, now: time.Now()}
 }
 
 // checkSystem looks for what is wrong with the whole system, and sends the bulletins that are due.
@@ -201,8 +201,9 @@ func (r *Reconciler) compare(ctx context.Context) error {
 		return nil // checkSystem says so
 	}
 	err := errors.Join(p.wakeExpired(ctx), p.checkIncidents(ctx), p.checkRefused(ctx), p.checkNotices(ctx), p.endAlarms(ctx))
-	if p.looks != nil {
-		p.looks.SetLimit(paceFor(p.looked.Load()))
+	if p.complete {
+		r.seen = p.runs
+		r.turn++
 	}
 	return err
 }
@@ -225,10 +226,11 @@ func (p *pass) checkEngine(ctx context.Context) {
 	}
 }
 
-// checkIncidents looks at every watched incident, the oldest first, many at a time. The error names those that could
-// not be looked at or started.
+// checkIncidents looks at the watched incidents, the oldest first, many at a time; at calm ones when it is their turn. The
+// error names those that could not be looked at or started.
 func (p *pass) checkIncidents(ctx context.Context) error {
-	var problems []error
+	calm, err := p.findCalm(ctx)
+	problems := []error{err}
 	var last incident.Incident
 	for {
 		page, at, err := p.Store.WatchedIncidents(ctx, last)
@@ -241,8 +243,16 @@ func (p *pass) checkIncidents(ctx context.Context) error {
 		var group errgroup.Group
 		group.SetLimit(sideBySide)
 		for n, w := range page {
+			run, is := calm.run(w, p)
+			if is && !calm.isTurnOf(w) {
+				p.noteRun(w.Incident.Reference.WorkflowID(), run)
+				continue
+			}
 			group.Go(func() error {
-				if failures[n] = p.checkIncident(ctx, w); failures[n] != nil {
+				if is {
+					failures[n] = p.calmLooks.Wait(ctx)
+				}
+				if failures[n] = errors.Join(failures[n], p.checkIncident(ctx, w)); failures[n] != nil {
 					p.skip(string(w.Incident.Reference))
 				}
 				return nil
@@ -273,6 +283,7 @@ func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
 	case !w.Running && p.now.Sub(i.OpenedAt) > youngest:
 		err = p.Store.ForClient(ctx, store.SOC, i.ClientID, func(tx *store.Tx) error { return tx.MarkRunning(i.Reference) })
 	}
+	p.noteRun(i.Reference.WorkflowID(), state.runID())
 	hears := !p.checkTask(ctx, string(i.Reference), state)
 	return errors.Join(err, p.tellOfReset(ctx, i, state), p.checkEndpoints(ctx, i, hears))
 }
@@ -361,10 +372,10 @@ func (p *pass) checkRefused(ctx context.Context) error {
 func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident, hears bool) error {
 	var problems []error
 	for _, e := range i.Endpoints {
-		atRest := e.IsAtRest(i.IsOver())
-		if atRest && (e.Permitted != models.DesiredReleased || p.now.Sub(e.ObservedAt) > longestWatch) {
-			continue // it is not watched
+		if !p.isWatched(i, e) {
+			continue
 		}
+		atRest := e.IsAtRest(i.IsOver())
 		id := i.Reference.EndpointWorkflowID(e.ID)
 		state, err := p.look(ctx, id, models.EndpointWorkflow)
 		switch {
@@ -382,6 +393,11 @@ func (p *pass) checkEndpoints(ctx context.Context, i incident.Incident, hears bo
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// isWatched reports whether a device of an incident has a workflow that does something.
+func (p *pass) isWatched(i incident.Incident, e incident.Endpoint) bool {
+	return !e.IsAtRest(i.IsOver()) || e.Permitted == models.DesiredReleased && p.now.Sub(e.ObservedAt) <= longestWatch
 }
 
 // isGone reports whether a workflow of an incident, which does not run, is not just on its way: nothing has happened to
