@@ -29,20 +29,16 @@ func BareWorker(ctx context.Context, s BareSettings) error {
 	defer c.Close()
 	f, err := newFloor(s, c)
 	if err != nil {
-		return fmt.Errorf("connect to the database: %w", err)
+		return fmt.Errorf("the floor: %w", err)
 	}
 	defer f.db.Close()
-	pages, err := f.handler()
-	if err != nil {
-		return err
-	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Address)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: pages, ReadHeaderTimeout: floorWithin}
+	server := &http.Server{Handler: f.handler(), ReadHeaderTimeout: floorWithin}
 	go func() { _ = server.Serve(l) }()
-	defer server.Close()
+	defer func() { _ = server.Close() }() // its last requests are those of the vendors
 	w := worker.New(c, bareQueue, worker.Options{WorkerStopTimeout: time.Second})
 	for _, f := range []any{emptyWorkflow, endlessWorkflow, lifeWorkflow, handoverWorkflow, floorWorkflow} {
 		w.RegisterWorkflow(f)

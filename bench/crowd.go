@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -21,7 +23,8 @@ import (
 const (
 	crowdConnections = 1000
 	crowdPatience    = time.Hour
-	crowdSettles     = time.Minute // after the last incident is open
+	crowdRetry       = 2 * time.Second // after an answer of 429 or 503; a program that sends thousands waits that long at least
+	crowdSettles     = time.Minute     // after the last incident is open
 	crowdIdle        = time.Minute
 	crowdTasks       = 10_000 // incidents, at most, whose first task is looked at
 	memoryEvery      = 500 * time.Millisecond
@@ -37,6 +40,7 @@ type Crowd struct {
 	Incidents int                `json:"incidents"`
 	Seconds   float64            `json:"seconds"` // until all are open
 	Answer    Latency            `json:"answer"`  // of the requests that opened one
+	Queued    int                `json:"queued"`  // answers of 202: the engine did not take the incident in time
 	Retried   int                `json:"retried"` // answers of 503 or 429, each followed by the same request again
 	Wait      Latency            `json:"first_task_waits"`
 	Bytes     map[string]float64 `json:"bytes_per_incident"` // of growth, by database
@@ -124,12 +128,15 @@ func (c *Crowd) open(ctx context.Context, a *arena) (refs []models.Reference, er
 				c.Retried++
 			} else if err == nil {
 				refs = append(refs, opened.Reference)
+				if status == http.StatusAccepted {
+					c.Queued++
+				}
 			}
 			mu.Unlock()
 			if !again {
 				return time.Since(begin), err
 			}
-			if err := rest(ctx, retryAfter); err != nil {
+			if err := rest(ctx, crowdRetry); err != nil {
 				return 0, err
 			}
 		}
@@ -163,7 +170,8 @@ func (a *arena) firstTaskWaits(ctx context.Context, ref models.Reference) (time.
 		h, err := a.temporal.WorkflowService().GetWorkflowExecutionHistory(ctx, &workflowservice.GetWorkflowExecutionHistoryRequest{
 			Namespace: a.stack.Dev.Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: ref.WorkflowID()}, MaximumPageSize: 8,
 		})
-		if err != nil {
+		var none *serviceerror.NotFound // it waits for the reconciler
+		if err != nil && !errors.As(err, &none) {
 			return 0, err
 		}
 		var scheduled time.Time
@@ -192,8 +200,8 @@ func (c *Crowd) print(out io.Writer) {
 		}
 		return missed
 	}
-	fmt.Fprintf(out, "\n%d incidents requested over %d connections: all open after %.0f s (%.0f a second), %d requests sent again; answered p50 / p99 / greatest %s ms; other work %.0f %% of the machine\n",
-		c.Incidents, crowdConnections, c.Seconds, float64(c.Incidents)/c.Seconds, c.Retried, c.Answer, 100*c.Other)
+	fmt.Fprintf(out, "\n%d incidents requested over %d connections: all open after %.0f s (%.0f a second), %d answers of 202, %d requests sent again; answered p50 / p99 / greatest %s ms; other work %.0f %% of the machine\n",
+		c.Incidents, crowdConnections, c.Seconds, float64(c.Incidents)/c.Seconds, c.Queued, c.Retried, c.Answer, 100*c.Other)
 	fmt.Fprintf(out, "  their first workflow tasks waited %s ms, aim ≤ %.0f: %s\n", c.Wait, crowdWaitAim, verdict(c.Wait.Max <= crowdWaitAim))
 	fmt.Fprintf(out, "  our database grew by %.1f kB for each, aim ≤ %.0f: %s; Temporal's by %.1f\n", c.Bytes[dbOurs]/1000, crowdBytesAim/1000.,
 		verdict(c.Bytes[dbOurs] <= crowdBytesAim), (c.Bytes[dbTemporal]+c.Bytes[dbVisibility])/1000)

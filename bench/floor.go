@@ -3,7 +3,11 @@ package bench
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
 	"database/sql"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,10 +17,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sendgrid/sendgrid-go/helpers/eventwebhook"
-	twilio "github.com/twilio/twilio-go/client"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/watchfire-mdr/watchfire/vendors/phone/twilio"
 )
 
 // BareSettings are what the bare side's worker needs to know.
@@ -28,7 +32,7 @@ type BareSettings struct {
 	Account, Token      string // at Twilio
 	Phone               string // the account's number
 	APIKey, Sender      string // at SendGrid
-	EventKey            string // with which SendGrid signs its events: base64 of the public key
+	EventKey            []byte // of SendGrid's signatures on its events, in PKIX form
 }
 
 // floor is the path of a critical incident as somebody would write it by hand, for this path alone: the request to publish,
@@ -39,7 +43,8 @@ type floor struct {
 	BareSettings
 	db       *sql.DB
 	temporal client.Client
-	twilio   twilio.RequestValidator
+	calls    *twilio.Signatures
+	events   *ecdsa.PublicKey
 	http     *http.Client
 }
 
@@ -62,8 +67,17 @@ const (
 	floorWithin = 10 * time.Second
 )
 
-// newFloor connects to the database.
+// newFloor reads the vendors' keys and connects to the database.
 func newFloor(s BareSettings, temporal client.Client) (*floor, error) {
+	calls, err := twilio.NewSignatures(s.Account, s.Token)
+	if err != nil {
+		return nil, err
+	}
+	key, err := x509.ParsePKIXPublicKey(s.EventKey)
+	events, is := key.(*ecdsa.PublicKey)
+	if err != nil || !is {
+		return nil, errors.New("the mail vendor's key is none")
+	}
 	db, err := sql.Open("pgx", s.Database)
 	if err != nil {
 		return nil, err
@@ -72,7 +86,7 @@ func newFloor(s BareSettings, temporal client.Client) (*floor, error) {
 	db.SetMaxIdleConns(bareConns)
 	transport := &http.Transport{MaxIdleConnsPerHost: bareConns}
 	return &floor{
-		BareSettings: s, db: db, temporal: temporal, twilio: twilio.NewRequestValidator(s.Token),
+		BareSettings: s, db: db, temporal: temporal, calls: calls, events: events,
 		http: &http.Client{Transport: transport, Timeout: floorWithin},
 	}, nil
 }
@@ -221,11 +235,7 @@ func (f *floor) page(name, incident string) string {
 }
 
 // handler takes the request to publish and what the vendors have to say.
-func (f *floor) handler() (http.Handler, error) {
-	key, err := eventwebhook.ConvertPublicKeyBase64ToECDSA(f.EventKey)
-	if err != nil {
-		return nil, fmt.Errorf("the mail vendor's key: %w", err)
-	}
+func (f *floor) handler() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("POST /publish/{incident}", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, sendBareUpdate(r.Context(), f.temporal, r.PathValue("incident")), "")
@@ -249,9 +259,10 @@ func (f *floor) handler() (http.Handler, error) {
 	m.HandleFunc("POST /events", func(w http.ResponseWriter, r *http.Request) {
 		var body bytes.Buffer
 		_, err := body.ReadFrom(r.Body)
-		ok, wrong := eventwebhook.VerifySignature(key, body.Bytes(), r.Header.Get(eventwebhook.VerificationHTTPHeader), r.Header.Get(eventwebhook.TimestampHTTPHeader))
+		digest := sha256.Sum256(append([]byte(r.Header.Get("X-Twilio-Email-Event-Webhook-Timestamp")), body.Bytes()...))
+		signature, wrong := base64.StdEncoding.DecodeString(r.Header.Get("X-Twilio-Email-Event-Webhook-Signature"))
 		var events []struct{ Incident, Name, Event string }
-		if err := errors.Join(err, wrong, json.Unmarshal(body.Bytes(), &events)); err != nil || !ok {
+		if errors.Join(err, wrong, json.Unmarshal(body.Bytes(), &events)) != nil || !ecdsa.VerifyASN1(f.events, digest[:], signature) {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
@@ -263,7 +274,7 @@ func (f *floor) handler() (http.Handler, error) {
 		}
 		answer(w, nil, "")
 	})
-	return m, nil
+	return m
 }
 
 // signed takes a request of the carrier.
@@ -273,11 +284,7 @@ func (f *floor) signed(do func(ctx context.Context, incident string, form url.Va
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		params := map[string]string{}
-		for name := range r.PostForm {
-			params[name] = r.PostForm.Get(name)
-		}
-		if !f.twilio.Validate("http://"+f.Address+r.URL.Path, params, r.Header.Get("X-Twilio-Signature")) {
+		if !f.calls.Valid("http://"+f.Address+r.URL.Path, r.PostForm, r.Header.Get("X-Twilio-Signature")) {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}

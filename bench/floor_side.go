@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -60,7 +59,7 @@ func (a *arena) prepareFloor(ctx context.Context) (s BareSettings, err error) {
 	s = BareSettings{
 		Temporal: a.stack.Dev.Temporal, Namespace: a.stack.Dev.Namespace, Database: a.stack.OwnerURL(), Address: a.floor.address,
 		Account: "AC" + strings.Repeat("0", 32), Token: rand.Text(), Phone: "+18005550100", APIKey: rand.Text(), Sender: "floor@floor.example",
-		EventKey: base64.StdEncoding.EncodeToString(public),
+		EventKey: public,
 	}
 	a.floor.vendors, err = simulators.Start(context.WithoutCancel(ctx), simulators.Options{
 		TwilioAccountSID: s.Account, TwilioAuthToken: s.Token, TwilioFrom: s.Phone, SendGridAPIKey: s.APIKey, SendGridFrom: s.Sender,

@@ -83,7 +83,7 @@ func (c *calm) run(w store.Watched, p *pass) (run string, is bool) {
 func (c *calm) isTurnOf(w store.Watched) bool {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(w.Incident.Reference)) // never fails
-	return int(h.Sum32()%uint32(c.turns)) == c.turn%c.turns
+	return int(h.Sum32()>>1)%c.turns == c.turn%c.turns
 }
 
 // noteRun notes that an incident's workflow runs.
