@@ -125,7 +125,7 @@ const pollers = 8
 
 // cachedWorkflows bounds the incidents that one process keeps in memory between their events, a few hundred kilobytes
 // each at most; the others are replayed when something happens to them.
-const cachedWorkflows = 2000
+const cachedWorkflows = 600
 
 // Start starts one worker per task queue. Several processes may do so side by side. An error names the queue; no worker
 // runs then.
