@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -199,7 +200,9 @@ func (r Routes) send(ctx context.Context, msg models.OutboundMail) (Acceptance, 
 		slog.WarnContext(ctx, "mailer did not take a mail", "vendor", to.Vendor, "class", models.ClassOf(err))
 		failed = err
 	}
-	for _, n := range down { // nobody else took it: a mailer that is down may be up again
+	// Nobody else took it. A mailer that is down may be up again, most likely the one that failed the longest time ago.
+	slices.SortStableFunc(down, func(a, b int) int { return r.standings[a].lastFailed().Compare(r.standings[b].lastFailed()) })
+	for _, n := range down {
 		accepted, err := r.routes[n].send(ctx, msg)
 		r.rests[n].beginIfAsked(err)
 		r.standings[n].noteAnswer(err)
@@ -229,14 +232,18 @@ func (r Routes) refused() string {
 type standing struct {
 	mu      sync.Mutex
 	refused bool
-	known   bool // from an answer
-	pending bool // the operator is to be told
+	known   bool      // from an answer
+	pending bool      // the operator is to be told
+	failed  time.Time // when it failed last, by this process's clock
 }
 
 // noteAnswer takes a mailer's answer.
 func (s *standing) noteAnswer(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if mailerFailure(err) != nil {
+		s.failed = time.Now()
+	}
 	switch {
 	case err == nil:
 		s.pending = s.pending || s.refused || !s.known
@@ -251,6 +258,13 @@ func (s *standing) get() (refuses, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.refused, s.known
+}
+
+// lastFailed returns when the mailer failed last, zero for never.
+func (s *standing) lastFailed() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
 }
 
 // takeNews returns what the operator is to be told, once; keepNews makes it news again.

@@ -76,6 +76,24 @@ func TestAMailerThatStaysDownIsPassedOver(t *testing.T) {
 	}
 }
 
+// Both mailers are down. The first one does not even say whether it took a mail: the next attempt begins with the other one.
+func TestAmongMailersThatAreDownTheOneThatFailedLongAgoIsTriedFirst(t *testing.T) {
+	first, second := &postman{fails: models.Transient}, &postman{fails: models.Transient}
+	routes := NewRoutes(Route{"first", first}, Route{"second", second})
+	for range failuresToTrip {
+		if _, err := routes.send(t.Context(), models.OutboundMail{}); err == nil {
+			t.Fatal("a mailer took it")
+		}
+	}
+	first.fails, second.fails = models.Ambiguous, ""
+	if _, err := routes.send(t.Context(), models.OutboundMail{}); models.ClassOf(err) != models.Ambiguous {
+		t.Fatal(err)
+	}
+	if got, err := routes.send(t.Context(), models.OutboundMail{}); err != nil || got.Vendor != "second" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // A mailer that asks for an hour is not asked within it, and the hour reaches the caller when nobody else takes mails.
 func TestAMailerThatAsksForPatienceIsLeftAlone(t *testing.T) {
 	first, second := &postman{fails: models.Throttled, wait: time.Hour}, &postman{}
