@@ -116,7 +116,7 @@ func TestAPINIsKeptAndNeverShown(t *testing.T) {
 func TestGoLiveAndDryRunSayWhoMayApprove(t *testing.T) {
 	w := newWorld(t)
 	w.must(http.StatusOK, w.put("lead", w.clientPath(), map[string]any{"legal_name": "Acme", "time_zone": "Europe/Prague", "language": "en",
-		"contract": map[string]any{"start": "2026-01-01T00:00:00Z", "end": "2026-12-31T00:00:00Z", "plan": "mdr"}}))
+		"contract": map[string]any{"start": "2026-01-01T00:00:00Z", "end": "2030-12-31T00:00:00Z", "plan": "mdr"}}))
 	draft := map[string]any{"rules": []any{
 		map[string]any{"name": "ask at night", "action": "isolated", "decision": "ask", "severities": []string{"critical", "high"}, "hours": "outside"},
 		map[string]any{"name": "by day", "action": "isolated", "decision": "auto", "hours": "business"},

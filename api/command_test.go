@@ -81,7 +81,7 @@ func TestTheSameKeyForWhatIsMade(t *testing.T) {
 	same("lead", "/api/v1/clients/1001/contacts", map[string]any{"name": "N", "language": "en", "email": "n@x.example",
 		"severities": []string{"high"}, "channels": []string{"email"}}, "name")
 	same("lead", "/api/v1/clients", map[string]any{"legal_name": "L", "time_zone": "Europe/Berlin", "language": "de",
-		"contract": map[string]any{"start": "2026-01-01T00:00:00Z", "end": "2026-12-31T00:00:00Z", "plan": "mdr"}}, "legal_name")
+		"contract": map[string]any{"start": "2026-01-01T00:00:00Z", "end": "2030-12-31T00:00:00Z", "plan": "mdr"}}, "legal_name")
 }
 
 // The generated server leaves the commands out, so the compiler does not hold them to the document.

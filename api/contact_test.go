@@ -138,7 +138,7 @@ func TestTheSameKeyForAClient(t *testing.T) {
 		return map[string]any{"start": "2026-01-01T00:00:00Z", "end": end, "plan": "mdr"}
 	}
 	create := func(changes map[string]any) answer {
-		b := map[string]any{"legal_name": "New", "time_zone": "UTC", "language": "en", "contract": contract("2026-12-31T00:00:00Z")}
+		b := map[string]any{"legal_name": "New", "time_zone": "UTC", "language": "en", "contract": contract("2030-12-31T00:00:00Z")}
 		maps.Copy(b, changes)
 		return w.postAs("lead", "/api/v1/clients", "k", b)
 	}
@@ -159,7 +159,7 @@ func TestTheSameKeyForAClient(t *testing.T) {
 	var c, again models.Client
 	first.into(t, &c)
 	w.must(http.StatusOK, w.put("lead", fmt.Sprintf("/api/v1/clients/%d", c.Number), map[string]any{
-		"legal_name": "Newer", "time_zone": "UTC", "language": "en", "contract": contract("2026-12-31T00:00:00Z")}))
+		"legal_name": "Newer", "time_zone": "UTC", "language": "en", "contract": contract("2030-12-31T00:00:00Z")}))
 	w.must(http.StatusCreated, create(nil)).into(t, &again)
 	if again.ID != c.ID || again.LegalName != "Newer" {
 		t.Errorf("after a change the request again gives %+v", again)
@@ -341,7 +341,7 @@ func TestAClientHasBusinessHours(t *testing.T) {
 	w := newWorld(t)
 	body := func(hours any) map[string]any {
 		b := map[string]any{"legal_name": "L", "time_zone": "Europe/Berlin", "language": "de",
-			"contract": map[string]any{"start": "2026-01-01T00:00:00Z", "end": "2026-12-31T00:00:00Z", "plan": "mdr"}}
+			"contract": map[string]any{"start": "2026-01-01T00:00:00Z", "end": "2030-12-31T00:00:00Z", "plan": "mdr"}}
 		if hours != nil {
 			b["business_hours"] = hours
 		}

@@ -93,9 +93,9 @@ func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
 		{"OCSF that is no object", "analyst", "/api/v1/alerts/ocsf?source=integration&client=" + number, `[1]`, 422, ""},
 		{"OCSF for nobody", "analyst", "/api/v1/alerts/ocsf?source=integration", `{}`, 400, "/client"},
 		{"OCSF from nowhere", "analyst", "/api/v1/alerts/ocsf?source=else&client=" + number, `{}`, 400, "/source"},
-		{"no such time zone", "lead", "/api/v1/clients", `{"legal_name":"n","time_zone":"Mars/Base","language":"en","contract":{"start":"2026-01-01T00:00:00Z","end":"2026-12-31T00:00:00Z","plan":"mdr"}}`, 422, "/time_zone"},
+		{"no such time zone", "lead", "/api/v1/clients", `{"legal_name":"n","time_zone":"Mars/Base","language":"en","contract":{"start":"2026-01-01T00:00:00Z","end":"2030-12-31T00:00:00Z","plan":"mdr"}}`, 422, "/time_zone"},
 		{"contract that ends first", "lead", "/api/v1/clients", `{"legal_name":"n","time_zone":"UTC","language":"en","contract":{"start":"2026-01-02T00:00:00Z","end":"2026-01-01T00:00:00Z","plan":"mdr"}}`, 422, "/contract/end"},
-		{"client with an id", "lead", "/api/v1/clients", `{"id":"018f6a5e-0000-7000-8000-000000000001","legal_name":"n","time_zone":"UTC","language":"en","contract":{"start":"2026-01-01T00:00:00Z","end":"2026-12-31T00:00:00Z","plan":"mdr"}}`, 422, "/id"},
+		{"client with an id", "lead", "/api/v1/clients", `{"id":"018f6a5e-0000-7000-8000-000000000001","legal_name":"n","time_zone":"UTC","language":"en","contract":{"start":"2026-01-01T00:00:00Z","end":"2030-12-31T00:00:00Z","plan":"mdr"}}`, 422, "/id"},
 		{"voice without a phone", "lead", "/api/v1/clients/" + number + "/contacts", `{"name":"n","language":"en","severities":["high"],"channels":["voice"]}`, 422, "/phone"},
 		{"phone that is none", "lead", "/api/v1/clients/" + number + "/contacts", `{"name":"n","language":"en","phone":"call me","severities":["high"],"channels":["voice"]}`, 422, "/phone"},
 		{"blank text of zero width", "analyst", at(ref, "comment"), `{"text":"\u200b"}`, 422, "/text"},
@@ -109,7 +109,7 @@ func TestBadInputIsRefusedAndPointsAtItself(t *testing.T) {
 		{"step with a separator", "analyst", at(ref, "assess"), `{"timeline":[{"at":"2026-01-01T00:00:00Z","text":"a\u2028b"}]}`, 422, "/timeline/0/text"},
 		{"text with a bell", "analyst", at(ref, "comment"), `{"text":"a\u0007b"}`, 422, "/text"},
 		{"text that turns round", "analyst", at(ref, "comment"), `{"text":"a\n\u2067b"}`, 422, "/text"},
-		{"answer of two lines", "analyst", at(ref, "ask-question"), `{"text":"q","answers":["a","b\nc"],"deadline":"2026-12-01T00:00:00Z"}`, 422, "/answers/1"},
+		{"answer of two lines", "analyst", at(ref, "ask-question"), `{"text":"q","answers":["a","b\nc"],"deadline":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"}`, 422, "/answers/1"},
 		{"incident with a blank title", "analyst", "/api/v1/incidents", `{"client":` + number + `,"title":"\u2800","severity":"low"}`, 422, "/title"},
 		{"incident with a title of two lines", "analyst", "/api/v1/incidents", `{"client":` + number + `,"title":"a\nb","severity":"low"}`, 422, "/title"},
 		{"alert with an invisible title", "analyst", "/api/v1/alerts", strings.Replace(alert(""), `"t"`, `"\u3164\u202e"`, 1), 422, "/title"},
@@ -161,7 +161,7 @@ func TestLengthsAreCountedInCharacters(t *testing.T) {
 }
 
 func newClientWith(more string) string {
-	return `{"legal_name":"n","time_zone":"UTC","language":"en","contract":{"start":"2026-01-01T00:00:00Z","end":"2026-12-31T00:00:00Z","plan":"mdr"},` + more + `}`
+	return `{"legal_name":"n","time_zone":"UTC","language":"en","contract":{"start":"2026-01-01T00:00:00Z","end":"2030-12-31T00:00:00Z","plan":"mdr"},` + more + `}`
 }
 
 func TestBadParametersAreBadRequests(t *testing.T) {

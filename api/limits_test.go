@@ -136,7 +136,7 @@ var costlyScopes = map[string][]string{
 // that it is about, and of the incident. Alerts have one of their own.
 func (w *world) sharesOf(who, operation string, r *http.Request) map[string]string {
 	w.Helper()
-	u, client := w.users[who], w.acme.ID
+	u, client, number := w.users[who], w.acme.ID, strconv.Itoa(w.acme.Number)
 	if who == "machine" {
 		u.ClientID = w.acme.ID
 	}
@@ -155,7 +155,8 @@ func (w *world) sharesOf(who, operation string, r *http.Request) map[string]stri
 		if len(part) == 4 { // a new one
 			return shares
 		}
-		w.ok(w.ownerRow("select id from clients where number = $1", part[4]).Scan(&client))
+		number = part[4]
+		w.ok(w.ownerRow("select id from clients where number = $1", number).Scan(&client))
 	case "incidents":
 		if len(part) > 4 {
 			shares["incident"], shares["user in incident"] = part[4]+side, u.ID.String()+" "+part[4]
@@ -163,11 +164,15 @@ func (w *world) sharesOf(who, operation string, r *http.Request) map[string]stri
 	default:
 		return shares
 	}
-	shares["client"] = client.String() + side
+	of := client.String()
+	if u.Role.Side() == models.SideSOC { // it names the client
+		of = number
+	}
+	shares["client"] = of + side
 	for _, scope := range costlyScopes[operation] {
-		shares[scope] = client.String() + side
+		shares[scope] = of + side
 		if strings.HasSuffix(scope, " of user") {
-			shares[scope] = client.String() + " " + u.ID.String()
+			shares[scope] = of + " " + u.ID.String()
 		}
 	}
 	return shares
