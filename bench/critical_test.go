@@ -19,7 +19,7 @@ const (
 	maxPathTasks      = 5       // measured 4
 	maxPathActivities = 3       // measured 3: the events and the mails, the call, and the events since
 	maxPathEvents     = 33      // in its workflow's history; measured 28
-	maxPathStatements = 142     // sent to our database; measured 123, most of them for the vendors' callbacks
+	maxPathStatements = 132     // sent to our database; measured 115, most of them for the vendors' callbacks
 	maxPathEngine     = 148     // to Temporal's; measured 128
 	maxPathWAL        = 122_000 // bytes, of all databases; measured 105 thousand
 )
