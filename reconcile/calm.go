@@ -3,8 +3,8 @@ package reconcile
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"slices"
+	"time"
 
 	"go.temporal.io/api/workflowservice/v1"
 
@@ -14,22 +14,21 @@ import (
 )
 
 const (
-	// calmAtOnce is how many calm incidents a pass looks at: their looks take ten seconds. With very many incidents it is
-	// one of mostTurns of them.
+	// calmAtOnce is how many calm incidents a pass looks at, at most: their looks take ten seconds.
 	calmAtOnce = 100
-	mostTurns  = 300
+	// recently is for how long after its last event an incident is looked at in each pass: that is when a task may be stuck.
+	recently = 2 * time.Minute
 	// listed is how many workflows are listed at a time.
 	listed = 1000
 )
 
-// calm tells which incidents are calm: Temporal lists the same run of their workflow as the last pass has looked at, no
-// device of theirs is watched, and no alarm is open about them. Temporal's list costs a hundredth of a look at each. But it
-// lags, and does not say whether a task fails or waits: so calm incidents are looked at, too, though not in every pass.
+// calm tells which incidents are calm: Temporal lists the same run of their workflow as the last pass has looked at, without
+// finding a task that waits, they had no event lately, no device of theirs is watched, and no alarm is open about them.
+// Temporal's list costs a hundredth of a look at each. But it lags, and does not say whether a task fails or waits: so calm
+// incidents are looked at, too, though not in every pass.
 type calm struct {
 	running map[string]string // workflow id -> run, as Temporal lists them
 	alarmed map[string]bool   // by reference
-	turns   int               // in which every calm incident is looked at once
-	turn    int
 }
 
 // findCalm asks for what tells calm incidents. It returns nil, for which none is calm, when every one is to be looked at, or
@@ -38,7 +37,7 @@ func (p *pass) findCalm(ctx context.Context) (*calm, error) {
 	if p.seen == nil {
 		return nil, nil
 	}
-	c := &calm{running: map[string]string{}, alarmed: map[string]bool{}, turns: turnsFor(len(p.seen)), turn: p.turn}
+	c := &calm{running: map[string]string{}, alarmed: map[string]bool{}}
 	open, err := p.Store.OpenAlarms(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list alarms: %w", err)
@@ -63,14 +62,9 @@ func (p *pass) findCalm(ctx context.Context) (*calm, error) {
 	}
 }
 
-// turnsFor returns in how many passes so many calm incidents are looked at once.
-func turnsFor(incidents int) int {
-	return min(max((incidents+calmAtOnce-1)/calmAtOnce, 1), mostTurns)
-}
-
 // run returns the run of an incident's workflow, and whether the incident is calm.
 func (c *calm) run(w store.Watched, p *pass) (run string, is bool) {
-	if c == nil || !w.Running || c.alarmed[string(w.Incident.Reference)] {
+	if c == nil || !w.Running || c.alarmed[string(w.Incident.Reference)] || p.now.Sub(w.Incident.UpdatedAt) < recently {
 		return "", false
 	}
 	id := w.Incident.Reference.WorkflowID()
@@ -79,16 +73,19 @@ func (c *calm) run(w store.Watched, p *pass) (run string, is bool) {
 		!slices.ContainsFunc(w.Incident.Endpoints, func(e incident.Endpoint) bool { return p.isWatched(w.Incident, e) })
 }
 
-// isTurnOf reports whether a calm incident is looked at in this pass.
-func (c *calm) isTurnOf(w store.Watched) bool {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(w.Incident.Reference)) // never fails
-	return int(h.Sum32()>>1)%c.turns == c.turn%c.turns
+// isAfter reports whether an incident is listed after another one.
+func isAfter(i, other incident.Incident) bool {
+	if i.OpenedAt.Equal(other.OpenedAt) {
+		return i.Reference > other.Reference
+	}
+	return i.OpenedAt.After(other.OpenedAt)
 }
 
-// noteRun notes that an incident's workflow runs.
-func (p *pass) noteRun(id, run string) {
+// noteRun notes that an incident's workflow runs, and that nothing is to be done about it.
+func (p *pass) noteRun(r models.Reference, run string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.runs[id] = run
+	if !p.unjudged[string(r)] {
+		p.runs[r.WorkflowID()] = run
+	}
 }

@@ -81,14 +81,6 @@ func TestLooksAreBoundedAndReachSixThousandWorkflowsInAMinute(t *testing.T) {
 	})
 }
 
-func TestCalmIncidentsAreLookedAtInTurns(t *testing.T) {
-	for incidents, want := range map[int]int{0: 1, 100: 1, 101: 2, 6000: 60, 100_000: 300} {
-		if got := turnsFor(incidents); got != want {
-			t.Errorf("%d incidents are looked at in %d passes, want %d", incidents, got, want)
-		}
-	}
-}
-
 // listing is an engine that lists and describes the runs of workflows, by id.
 type listing struct {
 	Temporal
@@ -96,6 +88,10 @@ type listing struct {
 	mu    sync.Mutex
 	asked map[string]int // looks since the last pass, by id
 	began []string       // ids of workflows
+	reset string         // id of the one that somebody reset
+	busy  string         // id of the one that has a task which waits
+	fails int            // signals that are not taken
+	told  []string       // ids of workflows
 }
 
 func (e *listing) ListWorkflow(_ context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
@@ -122,14 +118,35 @@ func (e *listing) DescribeWorkflowExecution(_ context.Context, id, _ string) (*w
 	if !runs {
 		return nil, serviceerror.NewNotFound("no such workflow")
 	}
-	return &workflowservice.DescribeWorkflowExecutionResponse{
+	d := &workflowservice.DescribeWorkflowExecutionResponse{
 		ExecutionConfig: &workflowpb.WorkflowExecutionConfig{TaskQueue: &taskqueuepb.TaskQueue{Name: models.QueueIncidents}},
 		WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
 			Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: run}, Type: &commonpb.WorkflowType{Name: models.IncidentWorkflow},
-			Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, FirstRunId: run, StartTime: timestamppb.Now(), ExecutionTime: timestamppb.Now(),
+			Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, FirstRunId: run, StartTime: timestamppb.New(began), ExecutionTime: timestamppb.New(began),
 		},
-	}, nil
+		WorkflowExtendedInfo: &workflowpb.WorkflowExecutionExtendedInfo{},
+	}
+	if id == e.reset {
+		d.WorkflowExtendedInfo.LastResetTime = timestamppb.Now()
+	}
+	if id == e.busy {
+		d.PendingWorkflowTask = &workflowpb.PendingWorkflowTaskInfo{Attempt: 1, OriginalScheduledTime: timestamppb.Now()}
+	}
+	return d, nil
 }
+
+func (e *listing) SignalWorkflow(_ context.Context, id, _, _ string, _ any) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.fails--; e.fails >= 0 {
+		return serviceerror.NewUnavailable("not now")
+	}
+	e.told = append(e.told, id)
+	return nil
+}
+
+// began is when the incidents of the listing and their workflows began.
+var began = time.Now().Add(-time.Hour)
 
 func (e *listing) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
 	e.mu.Lock()
@@ -138,8 +155,8 @@ func (e *listing) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptio
 	return nil, nil
 }
 
-// Many incidents run. Each is looked at in its turn, and at once when Temporal lists another run of it, or none, or when there
-// is an alarm about it.
+// Many incidents run. Each is looked at in its turn, and in each pass when Temporal lists another run of it, or none, when there
+// is an alarm about it or a task of it waits, when it had an event lately, and when what was to be done about it failed.
 func TestWhatIsSuspiciousIsLookedAtInEachPass(t *testing.T) {
 	s, _ := storetest.New(t)
 	c, err := s.CreateClient(t.Context(), models.Client{LegalName: "Acme", TimeZone: "UTC", Language: "en", Policy: models.DefaultPolicy()}, "client", "")
@@ -150,7 +167,7 @@ func TestWhatIsSuspiciousIsLookedAtInEachPass(t *testing.T) {
 	var refs []models.Reference
 	for n := range 3 * calmAtOnce {
 		err := s.ForClient(t.Context(), store.SOC, c.ID, func(tx *store.Tx) error {
-			i, err := tx.OpenIncident(incident.Opened{Title: "T", Severity: models.SeverityLow}, models.System(), time.Now(), fmt.Sprint("open ", n), "f")
+			i, err := tx.OpenIncident(incident.Opened{Title: "T", Severity: models.SeverityLow}, models.System(), began, fmt.Sprint("open ", n), "f")
 			if err != nil {
 				return err
 			}
@@ -190,20 +207,42 @@ func TestWhatIsSuspiciousIsLookedAtInEachPass(t *testing.T) {
 	if len(total) != len(refs) {
 		t.Errorf("in three passes %d of %d incidents were looked at", len(total), len(refs))
 	}
-	moved, stuck, gone := refs[10].WorkflowID(), refs[20], refs[30].WorkflowID()
-	e.runs[moved] = "run 2"
-	delete(e.runs, gone)
-	if err := s.RaiseAlarm(t.Context(), models.Alarm{Kind: models.AlarmStuck, Subject: string(stuck), Detail: "d"}); err != nil {
+	id := func(n int) string { return refs[n].WorkflowID() }
+	if err := s.RaiseAlarm(t.Context(), models.Alarm{Kind: models.AlarmStuck, Subject: string(refs[20]), Detail: "d"}); err != nil {
 		t.Fatal(err)
 	}
-	asked := compare()
-	if asked[moved] == 0 || asked[stuck.WorkflowID()] == 0 || !slices.Equal(e.began, []string{gone}) {
-		t.Errorf("looked at the incident with another run %d times, at that of the alarm %d times; began %v, want %s",
-			asked[moved], asked[stuck.WorkflowID()], e.began, gone)
+	err = s.ForClient(t.Context(), store.Worker, c.ID, func(tx *store.Tx) error {
+		i, err := tx.Incident(refs[40])
+		if err != nil {
+			return err
+		}
+		return tx.Record(i.Reference, []incident.Event{incident.NewEvent(i, time.Now(), models.Actor{Side: models.SideSOC, ID: "a", Role: models.RoleAnalyst}, &incident.Recommended{ID: "r1", Text: "t"})})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.runs[id(250)], e.reset, e.fails = "run 2", id(250), 1
+	delete(e.runs, id(30))
+	e.busy, e.runs[id(50)] = id(50), "run 2"
+	clear(e.asked)
+	if err := r.compare(t.Context()); err == nil {
+		t.Error("no error says that a reset incident could not be told")
+	}
+	if e.asked[id(20)] == 0 || !slices.Equal(e.began, []string{id(30)}) {
+		t.Errorf("looked at the incident of the alarm %d times; began %v, want %s", e.asked[id(20)], e.began, id(30))
 	}
 	open, err := s.OpenAlarms(t.Context())
 	if err != nil || len(open) != 1 || open[0].Subject != string(refs[30]) {
 		t.Errorf("the open alarms are %+v, %v, want the one about the incident without a workflow", open, err)
+	}
+	e.runs[id(30)] = "run 2"
+	if asked := compare(); !slices.Equal(e.told, []string{id(250)}) || asked[id(40)] == 0 || asked[id(50)] == 0 {
+		t.Errorf("told %v, want %s; looked at the one with an event %d times, at the one whose task waits %d times", e.told, id(250), asked[id(40)], asked[id(50)])
+	}
+	for range 2 { // whatever turn it is
+		if asked := compare(); asked[id(40)] == 0 || asked[id(50)] == 0 || len(asked) > len(refs)/2 {
+			t.Errorf("looked at %d incidents, at the one with an event %d times, at the one whose task waits %d times", len(asked), asked[id(40)], asked[id(50)])
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/watchfire-mdr/watchfire/models"
@@ -190,6 +192,14 @@ func (p *pass) checkTask(ctx context.Context, subject string, s workflowState) (
 		}
 	}
 	return stuck
+}
+
+// isBusy reports whether a task of the workflow waits, or an attempt to hand over its events failed.
+func (s workflowState) isBusy() bool {
+	return s.description.GetPendingWorkflowTask() != nil ||
+		slices.ContainsFunc(s.description.GetPendingActivities(), func(a *workflowpb.PendingActivityInfo) bool {
+			return handsOver(a.GetActivityType()) && a.GetAttempt() > 1
+		})
 }
 
 // checkWorkers raises the alarms about workers that are silent or do no work.

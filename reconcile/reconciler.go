@@ -77,7 +77,7 @@ type Reconciler struct {
 	looks       *rate.Limiter     // nil, as for an operator who waits: looks have no bound
 	calmLooks   *rate.Limiter     // of looks at calm incidents
 	seen        map[string]string // the run of each incident's workflow, by its id, as the last pass found it; nil: every one is looked at
-	turn        int               // counts the passes
+	looked      incident.Incident // the calm one that was looked at last; the zero value: the next pass begins with the oldest
 }
 
 // Run compares store and engine while this process holds the lease, until ctx ends. Several processes may run it: one
@@ -203,7 +203,6 @@ func (r *Reconciler) compare(ctx context.Context) error {
 	err := errors.Join(p.wakeExpired(ctx), p.checkIncidents(ctx), p.checkRefused(ctx), p.checkNotices(ctx), p.endAlarms(ctx))
 	if p.complete {
 		r.seen = p.runs
-		r.turn++
 	}
 	return err
 }
@@ -226,66 +225,98 @@ func (p *pass) checkEngine(ctx context.Context) {
 	}
 }
 
-// checkIncidents looks at the watched incidents, the oldest first, many at a time; at calm ones when it is their turn. The
+// checkIncidents looks at the watched incidents, the oldest first, and then at the calm ones among them whose turn it is. The
 // error names those that could not be looked at or started.
 func (p *pass) checkIncidents(ctx context.Context) error {
 	calm, err := p.findCalm(ctx)
 	problems := []error{err}
 	var last incident.Incident
+	var turn []store.Watched
 	for {
 		page, at, err := p.Store.WatchedIncidents(ctx, last)
-		p.now = at
-		if err != nil || len(page) == 0 {
-			p.complete = err == nil
+		if err != nil {
 			return errors.Join(append(problems, err)...)
 		}
-		failures := make([]error, len(page))
-		var group errgroup.Group
-		group.SetLimit(sideBySide)
-		for n, w := range page {
-			run, is := calm.run(w, p)
-			if is && !calm.isTurnOf(w) {
-				p.noteRun(w.Incident.Reference.WorkflowID(), run)
-				continue
-			}
-			group.Go(func() error {
-				if is {
-					failures[n] = p.calmLooks.Wait(ctx)
-				}
-				if failures[n] = errors.Join(failures[n], p.checkIncident(ctx, w)); failures[n] != nil {
-					p.skip(string(w.Incident.Reference))
-				}
-				return nil
-			})
+		if len(page) == 0 {
+			break
 		}
-		_ = group.Wait() // the failures are in the list
-		problems = append(problems, errors.Join(failures...))
+		p.now = at
+		var suspicious []store.Watched
+		for _, w := range page {
+			switch run, is := calm.run(w, p); {
+			case !is:
+				suspicious = append(suspicious, w)
+			case len(turn) < calmAtOnce && isAfter(w.Incident, p.looked):
+				turn = append(turn, w)
+			default:
+				p.noteRun(w.Incident.Reference, run)
+				p.skip(string(w.Incident.Reference))
+			}
+		}
+		problems = append(problems, p.checkEach(ctx, suspicious, nil))
 		last = page[len(page)-1].Incident
 	}
+	problems = append(problems, p.checkEach(ctx, turn, p.calmLooks))
+	p.looked = incident.Incident{}
+	if len(turn) == calmAtOnce {
+		p.looked = turn[len(turn)-1].Incident
+	}
+	p.complete = true
+	return errors.Join(problems...)
 }
 
-// checkIncident looks at an incident's workflow and its endpoints.
-func (p *pass) checkIncident(ctx context.Context, w store.Watched) error {
+// checkEach looks at incidents, many at a time, and not faster than pace, which may be nil.
+func (p *pass) checkEach(ctx context.Context, all []store.Watched, pace *rate.Limiter) error {
+	failures := make([]error, len(all))
+	var group errgroup.Group
+	group.SetLimit(sideBySide)
+	for n, w := range all {
+		group.Go(func() error {
+			var run string
+			if pace != nil {
+				failures[n] = pace.Wait(ctx)
+			}
+			if failures[n] == nil {
+				run, failures[n] = p.checkIncident(ctx, w)
+			}
+			switch {
+			case failures[n] != nil:
+				p.skip(string(w.Incident.Reference))
+			case run != "":
+				p.noteRun(w.Incident.Reference, run)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // the failures are in the list
+	return errors.Join(failures...)
+}
+
+// checkIncident looks at an incident's workflow and its endpoints. It returns the workflow's run, "" when the next pass should
+// look at it again.
+func (p *pass) checkIncident(ctx context.Context, w store.Watched) (run string, err error) {
 	i := w.Incident
 	state, err := p.look(ctx, i.Reference.WorkflowID(), models.IncidentWorkflow)
 	if err != nil || p.checkStranger(ctx, string(i.Reference), state) {
-		return err
+		return "", err
 	}
 	isAnothers, err := p.isAnothers(ctx, i, state)
 	switch {
 	case err != nil:
-		return err
+		return "", err
 	case isAnothers:
 		p.raise(ctx, models.AlarmConflict, string(i.Reference), "the engine's workflow of this reference is another incident's")
-		return nil
+		return "", nil
 	case !state.running:
-		return p.restart(ctx, w, state)
+		return "", p.restart(ctx, w, state)
 	case !w.Running && p.now.Sub(i.OpenedAt) > youngest:
 		err = p.Store.ForClient(ctx, store.SOC, i.ClientID, func(tx *store.Tx) error { return tx.MarkRunning(i.Reference) })
 	}
-	p.noteRun(i.Reference.WorkflowID(), state.runID())
 	hears := !p.checkTask(ctx, string(i.Reference), state)
-	return errors.Join(err, p.tellOfReset(ctx, i, state), p.checkEndpoints(ctx, i, hears))
+	if !state.isBusy() {
+		run = state.runID()
+	}
+	return run, errors.Join(err, p.tellOfReset(ctx, i, state), p.checkEndpoints(ctx, i, hears))
 }
 
 // isAnothers reports whether the workflow under an incident's reference is another incident's. Whoever reaches Temporal
@@ -416,6 +447,7 @@ func (p *pass) raise(ctx context.Context, kind models.AlarmKind, subject, detail
 	p.Log.WarnContext(ctx, "operator alarm", "kind", string(kind), "subject", subject, "detail", detail)
 	if err := p.Store.RaiseAlarm(ctx, models.Alarm{Kind: kind, Subject: subject, Detail: detail}); err != nil {
 		p.Log.ErrorContext(ctx, "an alarm was not kept", "kind", string(kind), "subject", subject, "error", err.Error())
+		p.skip(referenceOf(subject)) // the next pass raises it
 	}
 }
 
