@@ -158,15 +158,15 @@ func (w *world) sharesOf(who, operation string, r *http.Request) map[string]stri
 		number = part[4]
 		w.ok(w.ownerRow("select id from clients where number = $1", number).Scan(&client))
 	case "incidents":
-		if len(part) > 4 {
-			shares["incident"], shares["user in incident"] = part[4]+side, u.ID.String()+" "+part[4]
-		}
 	default:
 		return shares
 	}
 	of := client.String()
 	if u.Role.Side() == models.SideSOC { // it names the client
 		of = number
+	}
+	if part[3] == "incidents" && len(part) > 4 {
+		shares["incident"], shares["user in incident"] = part[4]+" of "+of, u.ID.String()+" "+part[4]
 	}
 	shares["client"] = of + side
 	for _, scope := range costlyScopes[operation] {

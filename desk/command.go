@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
@@ -108,21 +107,22 @@ func (d *Desk) awaitRecorded(ctx context.Context, u models.User, ref models.Refe
 	}
 }
 
-// sight returns the audience and the client, zero for every one, in whose sight a user's commands are.
-func sight(u models.User) (store.Audience, uuid.UUID) {
-	if u.Role.Side() == models.SideSOC {
-		return store.SOC, uuid.Nil
-	}
-	return store.Portal, u.ClientID
-}
-
 // admitCommand checks that the user may see the incident and send this command, and not too often. It records a
 // decision of the client before anybody acts on it. It returns the number of the incident's last event in the store,
 // and the result of a request that was carried out before.
 func (d *Desk) admitCommand(ctx context.Context, u models.User, ref models.Reference, c incident.Command, request incident.CommandRequest,
 ) (seq int, known *incident.CommandResult, err error) {
-	var found store.Recording
 	as, client := sight(u)
+	var found store.Recording
+	if judgeCommand(u, c, request, store.Recording{Now: time.Now()}) != nil { // a refusal takes and holds up nobody's share
+		found, err = d.store.By(u).RecordedCommand(ctx, as, client, ref, request.RequestID)
+		if err == nil {
+			err = judgeCommand(u, c, request, found)
+		}
+		if err != nil {
+			return 0, nil, err
+		}
+	}
 	err = d.store.By(u).AdmitCommand(ctx, as, client, ref, request.RequestID, func(r store.Recording) (wanted bool, err error) {
 		found = r
 		return r.Known == nil, judgeCommand(u, c, request, r)

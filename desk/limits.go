@@ -126,13 +126,9 @@ func (d *Desk) use(ctx context.Context, u models.User, number int, operation str
 	return d.store.By(u).Use(ctx, limitsOf(u, number, operation, more...)...)
 }
 
-// limitsOf holds the shares that a request of a user about the client with a number uses. For a user of a client it is
-// always their own.
+// limitsOf holds the shares that a request of a user about the client with a number uses.
 func limitsOf(u models.User, number int, operation string, more ...store.Limit) []store.Limit {
-	client := strconv.Itoa(number)
-	if u.Role.Side() != models.SideSOC {
-		client = u.ClientID.String()
-	}
+	client := whoseShare(u, number)
 	side := client + " " + string(u.Role.Side())
 	limits := append(more, ofUser.limitOf(u), ofClientSide.limit("client", side, "this client gets more requests than it can take"))
 	for _, c := range costly[operation] {
@@ -158,11 +154,20 @@ func (d *Desk) useLogins(ctx context.Context, u models.User, number int, operati
 	return d.use(ctx, u, number, operation)
 }
 
+// whoseShare names the client in the shares of a user: for the SOC the one with a number, for a user of a client always
+// their own, so that nobody touches the shares of others.
+func whoseShare(u models.User, number int) string {
+	if u.Role.Side() == models.SideSOC {
+		return strconv.Itoa(number)
+	}
+	return u.ClientID.String()
+}
+
 // limitsOfCommand holds the shares that a command of a user to an incident uses.
 func limitsOfCommand(u models.User, ref models.Reference, command string) []store.Limit {
 	return limitsOf(u, ref.ClientNumber(), command,
 		ofUserThere.limit("user in incident", u.ID.String()+" "+string(ref), "you send this incident more commands than it can take"),
-		ofIncident.limit("incident", string(ref)+" "+string(u.Role.Side()), "this incident gets more commands than it can take"))
+		ofIncident.limit("incident", string(ref)+" of "+whoseShare(u, ref.ClientNumber()), "this incident gets more commands than it can take"))
 }
 
 // useChannel counts a message that tries a channel of a contact of the client with a number.

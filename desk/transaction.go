@@ -11,13 +11,22 @@ import (
 
 // Every transaction for a person begins here, with the store as that person may use it: see store.Store.By.
 
+// sight returns the audience and the client, zero for every one, in whose sight a user's commands are.
+func sight(u models.User) (store.Audience, uuid.UUID) {
+	if u.Role.Side() == models.SideSOC {
+		return store.SOC, uuid.Nil
+	}
+	return store.Portal, u.ClientID
+}
+
 // inSight sees everything within reach for users of the SOC. For a client's user it sees their client as the portal shows
 // it.
 func (d *Desk) inSight(ctx context.Context, u models.User) store.Scope {
-	if u.Role.Side() == models.SideSOC {
+	as, client := sight(u)
+	if as == store.SOC {
 		return d.store.By(u).InEveryClient(ctx)
 	}
-	return d.store.By(u).InClient(ctx, store.Portal, u.ClientID)
+	return d.store.By(u).InClient(ctx, as, client)
 }
 
 // inClient sees the client with a number, as inSight does. NotFound also when the client is not the user's.

@@ -15,6 +15,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,11 +36,16 @@ var everyStep = flag.Int("every-step", 8, "kill the worker at every so many step
 // The worker dies at one step after the other of a critical incident's way from its publication to the acknowledgement: before and after each answer to Temporal, each transaction that changes our database, each request to a vendor.
 func TestAWorkerKilledBetweenAnyTwoStepsDoesNothingTwice(t *testing.T) {
 	for n, more := 1, true; more; n += *everyStep {
+		more = false // unless the next one comes to its end
 		t.Run(fmt.Sprint(n), func(t *testing.T) { more = playUntilStep(t, n) })
 	}
 }
 
-// playUntilStep plays the way and kills the worker at the n-th step of it. It returns false when there are not so many.
+// kindsOfSteps begin the names of the steps that the way cannot do without.
+var kindsOfSteps = []string{"RespondWorkflowTaskCompleted", "RespondActivityTaskCompleted", "a commit", "POST Calls.json", "POST send"}
+
+// playUntilStep plays the way and kills the worker at the n-th step of it. It returns false when there are not so many, which
+// it believes only if it saw a step of each kind.
 func playUntilStep(t *testing.T, n int) (killed bool) {
 	s := newScene(t, n%len(system.Dev.Clients))
 	s.setPhonePersonas("acknowledges")
@@ -65,6 +71,7 @@ func playUntilStep(t *testing.T, n int) (killed bool) {
 	k.arm(nil)
 	printProgress("  step %d, %s", n, k.last())
 	if !killed {
+		k.wantEach(t)
 		s.killWorker() // it goes by what is closed in a moment
 	}
 	s.startWorker()
@@ -91,7 +98,8 @@ func (s *scene) isDone() (bool, error) {
 	return handed == len(s.contacts), nil
 }
 
-// killer stands between a worker and everything that the worker changes, and kills it at one of its steps.
+// killer stands between a worker and Temporal, PostgreSQL, the carrier and the preferred mailer, which are all that the way
+// changes, and kills it at one of its steps.
 type killer struct {
 	at   int
 	dead chan struct{}
@@ -114,6 +122,20 @@ func (k *killer) last() string {
 		return "none"
 	}
 	return k.seen[len(k.seen)-1]
+}
+
+// wantEach checks that steps of each kind were seen, before and after.
+func (k *killer) wantEach(t *testing.T) {
+	t.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, kind := range kindsOfSteps {
+		for _, when := range []string{"before ", "after "} {
+			if !slices.Contains(k.seen, when+kind) {
+				t.Errorf("no step is %q among %q", when+kind, k.seen)
+			}
+		}
+	}
 }
 
 // step notes a step, and kills the worker at the wanted one. It returns false then: what the worker was about to do, or to
