@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -107,24 +106,19 @@ func bareHandover(ctx context.Context, a *arena, l load) (operation, error) {
 		_, err := a.startWorkflow(ctx, id, handoverWorkflow)
 		return id, err
 	})
-	sent := map[string]time.Time{}
-	var mu sync.Mutex
+	var sent requests[string]
 	return operation{
 		do: func(ctx context.Context, _ int) (time.Duration, error) {
 			id := <-free
-			begin := time.Now()
-			mu.Lock()
-			sent[id] = begin
-			mu.Unlock()
-			return measure(func() error { return a.sendUpdate(ctx, id) })
+			return sent.send(id, func() error { return a.sendUpdate(ctx, id) })
 		},
 		finish: func(ctx context.Context) (each []time.Duration, err error) {
-			for _, id := range slices.Sorted(maps.Keys(sent)) {
+			for _, id := range slices.Sorted(maps.Keys(sent.at)) {
 				var at time.Time
 				if err := a.temporal.GetWorkflow(ctx, id, "").Get(ctx, &at); err != nil {
 					return nil, fmt.Errorf("%s did not tell when its activity began: %w", id, err)
 				}
-				each = append(each, at.Sub(sent[id].Round(0)))
+				each = append(each, at.Sub(sent.at[id].Round(0)))
 			}
 			return each, nil
 		},

@@ -95,13 +95,18 @@ func (b *bareHooks) post(ctx context.Context, address string, batch []int) error
 		return err
 	}
 	req.Header.Set("Signature", base64.StdEncoding.EncodeToString(signature))
+	return expectNoContent(req)
+}
+
+// expectNoContent sends a request, whose answer must have no body.
+func expectNoContent(req *http.Request) error {
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("the bare handler answered %s", res.Status)
+		return fmt.Errorf("the bare side answered %s", res.Status)
 	}
 	return nil
 }

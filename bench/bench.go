@@ -140,8 +140,11 @@ func (a *arena) compare(ctx context.Context, c comparison, clients int, o Option
 	return out, nil
 }
 
+// idleLook is how long a turn looks at what the processes use without load, if the load has pauses.
+const idleLook = 2 * time.Second
+
 // takeTurn prepares one side, waits until our processes are quiet, puts the load on, waits until they are quiet again,
-// and reads the costs of all that.
+// and reads the costs of all that. What the processes use in the pauses of a load is no cost of it.
 func (a *arena) takeTurn(ctx context.Context, s side, l load) (t Turn, err error) {
 	op, err := s(ctx, a, l)
 	if err != nil {
@@ -149,6 +152,12 @@ func (a *arena) takeTurn(ctx context.Context, s side, l load) (t Turn, err error
 	}
 	if err := a.awaitQuiet(ctx); err != nil {
 		return t, err
+	}
+	idle := map[string]float64{}
+	if l.pause > 0 {
+		if idle, err = a.processes.idle(ctx, idleLook); err != nil {
+			return t, err
+		}
 	}
 	before, err := a.readBefore(ctx)
 	if err != nil {
@@ -171,7 +180,7 @@ func (a *arena) takeTurn(ctx context.Context, s side, l load) (t Turn, err error
 	if err != nil {
 		return t, err
 	}
-	t = newTurn(took, before, loaded, after)
+	t = newTurn(took, before, loaded, after, idle)
 	if op.history != nil {
 		t.HistoryEvents, err = op.history(ctx)
 	}

@@ -82,6 +82,7 @@ func notes() []string {
 	}
 	return append(out,
 		fmt.Sprintf("handover: all clients at the same moment, then a pause, so that mails stay below %d a second", mailsPerSecond),
+		"handover, critical: what the processes use without load is taken off their CPU",
 		"lifecycle: a low severity, so neither calls nor isolations; bare has the same number of updates, activities and local activities, which do nothing",
 		"bare activities run on their workflow's own queue, the engine's fastest way; ours run on a queue per vendor",
 		fmt.Sprintf("not measurable: other work took more than %.0f %% of the machine, or the bare side varied by more than a factor of %.0f", 100*maxOther, maxSpread),

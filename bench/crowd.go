@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -23,8 +22,7 @@ import (
 const (
 	crowdConnections = 1000
 	crowdPatience    = time.Hour
-	crowdRetry       = 2 * time.Second // after an answer of 429 or 503; a program that sends thousands waits that long at least
-	crowdSettles     = time.Minute     // after the last incident is open
+	crowdSettles     = time.Minute // after the last incident is open
 	crowdIdle        = time.Minute
 	crowdTasks       = 10_000 // incidents, at most, whose first task is looked at
 	memoryEvery      = 500 * time.Millisecond
@@ -39,7 +37,7 @@ const (
 type Crowd struct {
 	Incidents int                `json:"incidents"`
 	Seconds   float64            `json:"seconds"` // until all are open
-	Answer    Latency            `json:"answer"`  // of the requests that opened one
+	Answer    Latency            `json:"answer"`  // to each request, from when it was sent first
 	Queued    int                `json:"queued"`  // answers of 202: the engine did not take the incident in time
 	Retried   int                `json:"retried"` // answers of 503 or 429, each followed by the same request again
 	Wait      Latency            `json:"first_task_waits"`
@@ -52,7 +50,7 @@ type Crowd struct {
 
 // measureCrowd opens incidents and leaves them alone then. It returns an error unless each of them is open.
 func (a *arena) measureCrowd(ctx context.Context, n int) (*Crowd, error) {
-	c := &Crowd{Incidents: n, PeakMB: map[string]float64{}, Idle: map[string]float64{}, Bytes: map[string]float64{}}
+	c := &Crowd{Incidents: n, PeakMB: map[string]float64{}, Bytes: map[string]float64{}}
 	before, err := a.readBefore(ctx)
 	if err != nil {
 		return c, err
@@ -80,24 +78,11 @@ func (a *arena) measureCrowd(ctx context.Context, n int) (*Crowd, error) {
 	for name, size := range after.bytes {
 		c.Bytes[name] = float64(size-before.bytes[name]) / float64(n)
 	}
-	idle := a.processes.read()
-	if err := rest(ctx, crowdIdle); err != nil {
+	if c.Idle, err = a.processes.idle(ctx, crowdIdle); err != nil {
 		return c, err
-	}
-	for name, used := range a.processes.read().since(idle) {
-		c.Idle[name] = used.Seconds() / crowdIdle.Seconds()
 	}
 	c.IdleMB = a.processes.memory()
 	return c, nil
-}
-
-func rest(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // watchMemory keeps the greatest memory of every process until ctx ends.
@@ -112,34 +97,28 @@ func (a *arena) watchMemory(ctx context.Context, peak map[string]float64) {
 // open sends all requests, over crowdConnections at a time.
 func (c *Crowd) open(ctx context.Context, a *arena) (refs []models.Reference, err error) {
 	var mu sync.Mutex
+	count := func(status int) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch status {
+		case http.StatusAccepted:
+			c.Queued++
+		case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+			c.Retried++
+		}
+	}
 	t := load{clients: crowdConnections, during: crowdPatience, most: c.Incidents}.run(ctx, func(ctx context.Context, n int) (time.Duration, error) {
 		p := a.peopleFor(n)
-		for key := uuid.NewString(); ; {
-			var opened struct {
-				Reference models.Reference `json:"reference"`
-			}
-			begin := time.Now()
-			status, err := p.analyst.PostAs(ctx, key, "/incidents", map[string]any{
-				"client": p.client, "title": "Suspicious sign-in from a new country", "severity": models.SeverityLow,
-			}, &opened)
-			mu.Lock()
-			again := status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests
-			if again {
-				c.Retried++
-			} else if err == nil {
-				refs = append(refs, opened.Reference)
-				if status == http.StatusAccepted {
-					c.Queued++
-				}
-			}
-			mu.Unlock()
-			if !again {
-				return time.Since(begin), err
-			}
-			if err := rest(ctx, crowdRetry); err != nil {
-				return 0, err
-			}
+		var opened struct {
+			Reference models.Reference `json:"reference"`
 		}
+		took, err := measure(func() error {
+			return insist(ctx, p.analyst, "/incidents", p.opening(models.SeverityLow), &opened, count)
+		})
+		mu.Lock()
+		defer mu.Unlock()
+		refs = append(refs, opened.Reference)
+		return took, err
 	})
 	if len(t.failed) > 0 {
 		return nil, fmt.Errorf("%d of %d incidents were not opened: %w", len(t.failed), c.Incidents, t.failed[0])

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -89,27 +88,22 @@ func floorCritical(ctx context.Context, a *arena, l load) (operation, error) {
 		_, err := a.startWorkflow(ctx, id, floorWorkflow)
 		return id, err
 	})
-	requested := map[string]time.Time{}
-	var mu sync.Mutex
+	var requested requests[string]
 	return operation{
 		do: func(ctx context.Context, _ int) (time.Duration, error) {
 			id := <-free
-			begin := time.Now()
-			mu.Lock()
-			requested[id] = begin
-			mu.Unlock()
-			return measure(func() error { return a.publishFloor(ctx, id) })
+			return requested.send(id, func() error { return a.publishFloor(ctx, id) })
 		},
 		finish: func(ctx context.Context) (each []time.Duration, err error) {
 			ctx, cancel := context.WithTimeout(ctx, reachPatience)
 			defer cancel()
 			called := map[string]time.Time{}
-			err = await(ctx, "incidents of the floor acknowledged and mailed", len(requested), func() (int, error) {
+			err = await(ctx, "incidents of the floor acknowledged and mailed", len(requested.at), func() (int, error) {
 				called, err = a.calledByFloor(ctx, prefix)
 				return len(called), err
 			})
 			for id, at := range called {
-				each = append(each, at.Sub(requested[id].Round(0)))
+				each = append(each, at.Sub(requested.at[id].Round(0)))
 			}
 			return slices.Sorted(slices.Values(each)), err
 		},
@@ -122,15 +116,7 @@ func (a *arena) publishFloor(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("the floor answered %s", res.Status)
-	}
-	return nil
+	return expectNoContent(req)
 }
 
 // calledByFloor returns when the calls were placed of those incidents of the floor with ids that begin with prefix that are

@@ -113,6 +113,23 @@ func (l load) runRounds(ctx context.Context, nextNumber func() (int, bool), once
 	}
 }
 
+// requests remember when each was sent, by what it is about.
+type requests[K comparable] struct {
+	mu sync.Mutex
+	at map[K]time.Time
+}
+
+// send notes the time, sends a request and returns how long that took.
+func (r *requests[K]) send(about K, request func() error) (time.Duration, error) {
+	r.mu.Lock()
+	if r.at == nil {
+		r.at = map[K]time.Time{}
+	}
+	r.at[about] = time.Now()
+	r.mu.Unlock()
+	return measure(request)
+}
+
 // quantile returns the p-quantile (p from 0 to 1) of sorted durations, in milliseconds.
 func quantile(sorted []time.Duration, p float64) float64 {
 	if len(sorted) == 0 {

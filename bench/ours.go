@@ -30,10 +30,13 @@ func (p people) open(ctx context.Context, s models.Severity) (models.Reference, 
 	var opened struct {
 		Reference models.Reference `json:"reference"`
 	}
-	err := p.analyst.Post(ctx, "/incidents", map[string]any{
-		"client": p.client, "title": "Suspicious sign-in from a new country", "severity": s,
-	}, &opened)
+	err := p.analyst.Post(ctx, "/incidents", p.opening(s), &opened)
 	return opened.Reference, err
+}
+
+// opening is the body of a request to open an incident.
+func (p people) opening(s models.Severity) map[string]any {
+	return map[string]any{"client": p.client, "title": "Suspicious sign-in from a new country", "severity": s}
 }
 
 // oursOpen opens incidents.
@@ -123,21 +126,16 @@ func (a *arena) runLife(ctx context.Context, n int) (ref models.Reference, took 
 // oursHandover publishes incidents and measures until the vendor has a mail about each.
 func oursHandover(ctx context.Context, a *arena, l load) (operation, error) {
 	free, err := fillPool(ctx, l.expected(), a.opener(models.SeverityLow))
-	requested := map[models.Reference]time.Time{}
-	var mu sync.Mutex
+	var requested requests[models.Reference]
 	return operation{
 		do: func(ctx context.Context, _ int) (time.Duration, error) {
 			o := <-free
-			begin := time.Now()
-			mu.Lock()
-			requested[o.ref] = begin
-			mu.Unlock()
-			return measure(func() error {
+			return requested.send(o.ref, func() error {
 				_, err := o.by.analyst.Command(ctx, o.ref, &incident.Publish{})
 				return err
 			})
 		},
-		finish: func(ctx context.Context) ([]time.Duration, error) { return a.awaitMails(ctx, requested) },
+		finish: func(ctx context.Context) ([]time.Duration, error) { return a.awaitMails(ctx, requested.at) },
 	}, err
 }
 

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -45,6 +46,19 @@ func (p processes) read() usage {
 	}
 	u.busy, u.total = machineCPU()
 	return u
+}
+
+// idle returns the share of a core that each process uses, read for a while.
+func (p processes) idle(ctx context.Context, d time.Duration) (map[string]float64, error) {
+	before := p.read()
+	if err := rest(ctx, d); err != nil {
+		return nil, err
+	}
+	after, shares := p.read(), map[string]float64{}
+	for name, used := range after.since(before) {
+		shares[name] = used.Seconds() / after.at.Sub(before.at).Seconds()
+	}
+	return shares, nil
 }
 
 // other returns the share of the machine (0 to 1) that work of other processes took since before.

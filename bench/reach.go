@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/watchfire-mdr/watchfire/devstack/stack"
 	"github.com/watchfire-mdr/watchfire/models"
 	"github.com/watchfire-mdr/watchfire/models/incident"
 	"github.com/watchfire-mdr/watchfire/store"
@@ -24,7 +25,7 @@ const (
 	reachPause    = 700 * time.Millisecond // between two of them: the first is acknowledged and quiet by then
 	reachPatience = 5 * time.Minute
 	reachAim      = 1000.0                 // ms, of the p99
-	retryAfter    = 500 * time.Millisecond // an answer of 503
+	retryAfter    = 500 * time.Millisecond // an answer of 503 or 429
 )
 
 // Reach tells how long the contacts of critical incidents that are published at the same moment wait, from the request
@@ -95,20 +96,33 @@ func (r *Reach) preparePublish(ctx context.Context, a *arena, l load) (operation
 	}, err
 }
 
-// publish publishes an incident. While the engine does not answer, or the API has more to answer than it can, it sends the
-// request again under the same key, as callers should.
+// publish publishes an incident.
 func (r *Reach) publish(ctx context.Context, o openIncident) error {
+	return insist(ctx, o.by.analyst, "/incidents/"+string(o.ref)+"/publish", &incident.Publish{}, nil, r.countAnswer)
+}
+
+// insist posts a request. While the engine does not answer, or the API has more to answer than it can, it sends the
+// request again under the same key, as callers should. It tells count the status of each answer.
+func insist(ctx context.Context, p stack.Person, path string, body, out any, count func(status int)) error {
 	for key := uuid.NewString(); ; {
-		status, err := o.by.analyst.PostAs(ctx, key, "/incidents/"+string(o.ref)+"/publish", &incident.Publish{}, nil)
-		r.countAnswer(status)
+		status, err := p.PostAs(ctx, key, path, body, out)
+		count(status)
 		if status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(retryAfter):
+		if err := rest(ctx, retryAfter); err != nil {
+			return err
 		}
+	}
+}
+
+// rest waits.
+func rest(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
 }
 

@@ -104,15 +104,15 @@ const (
 )
 
 // newTurn divides the costs between two readings by the operations of a load. loaded is the usage at the end of the
-// load.
-func newTurn(t outcome, before reading, loaded usage, after reading) Turn {
+// load, and idle the share of a core that each process uses without it.
+func newTurn(t outcome, before reading, loaded usage, after reading, idle map[string]float64) Turn {
 	ops := float64(len(t.each))
 	out := Turn{
 		Operations: len(t.each), Failed: len(t.failed), PerSecond: ops / t.lasted.Seconds(), Latency: newLatency(t.each),
 		CPU: map[string]float64{}, Statements: map[string]float64{}, Bytes: map[string]float64{}, Other: loaded.other(before.usage),
 	}
 	for name, d := range after.since(before.usage) {
-		out.CPU[name] = d.Seconds() * 1000 / ops
+		out.CPU[name] = max(0, d.Seconds()-idle[name]*after.at.Sub(before.at).Seconds()) * 1000 / ops
 	}
 	for name := range after.statements {
 		out.Statements[name] = float64(after.statements[name]-before.statements[name]) / ops
